@@ -1,0 +1,179 @@
+"""BearerEnvAuth: is the destination allowed, what is the key, set the header, watch for a 401."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from requests.auth import AuthBase
+
+from .cache import CachedProviderSource
+from .destination import Destination
+from .errors import BearerAuthError, MissingKeyError
+from .retry import Retry, beginning
+from .sources import EnvSource, FileSource, ProviderSource, Source
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+    from requests import PreparedRequest
+
+    from .credential import Credential
+    from .sources import Provider
+
+_log = logging.getLogger("requests_bearer_env")
+
+#: The variable that is read when no source is named.
+DEFAULT_ENV = "BEARER_TOKEN"
+
+
+class BearerEnvAuth(AuthBase):
+    """Sends an API key as ``Authorization: Bearer <key>``, from outside the code and only over https.
+
+    Give it to requests as ``auth=``, for one call or for a session::
+
+        requests.post("https://tgw.local/v1/completions", json=payload, auth=BearerEnvAuth("TGW_API_KEY"))
+
+    The sources named are asked in the order env, file, provider, anew for every request; the first
+    that has a key wins. When the server answers 401 they are asked once more, and if the key has
+    changed the request is sent again, once. Objects are immutable, hashable, equal by their
+    arguments, picklable (without the key) and safe to share between threads.
+
+    Args:
+        env: The name of an environment variable. If it is unset or blank and the variable of that
+            name with ``_FILE`` appended is set, the key is in the file that one names. Without any
+            source, ``BEARER_TOKEN``.
+        file: The path of a file with the key, in UTF-8, of at most 16 KiB. ``~`` and ``$VAR`` are
+            expanded at each request.
+        provider: A callable without arguments that returns the key as a str, as bytes in ASCII, or
+            None for no key. See `command` for one that runs a program.
+        ttl: Seconds to keep the provider's key; all threads share it. Some 80 to 90 % into that
+            time one thread asks ahead. Without it, the provider is called for every request.
+        hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (any
+            depth of subdomain, not the domain itself), ``tgw.local:5000``; without a port, any port.
+            After a redirect to one of them the key is sent there if the server answers 401.
+        allow_http: Hosts, without wildcards, that may be reached by plain HTTP, and only directly:
+            not if the environment's proxy settings apply. ``proxies=`` given to requests is not seen.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: ``env`` is no variable's name (it is not shown, for it may be the key); ``hosts`` is
+            empty or not host patterns; ``allow_http`` has a wildcard; ``ttl`` is not positive and finite or
+            comes without a provider; ``file`` is blank.
+
+    Each request may raise a `BearerAuthError` before anything is sent; see `requests_bearer_env.errors`.
+    The header is that of RFC 6750 section 2.1; the hook is what requests' documentation calls a response hook.
+    """
+
+    destination: Destination
+    sources: tuple[Source, ...]
+
+    def __init__(
+        self,
+        env: str | None = None,
+        *,
+        file: str | os.PathLike[str] | None = None,
+        provider: Provider | None = None,
+        ttl: float | None = None,
+        hosts: Iterable[str] | str | None = None,
+        allow_http: Iterable[str] | str = (),
+    ) -> None:
+        sources: list[Source] = []
+        if env is not None:
+            sources.append(EnvSource(env))
+        if file is not None:
+            sources.append(FileSource(file))
+        if provider is not None:
+            sources.append(ProviderSource(provider) if ttl is None else CachedProviderSource(provider, ttl))
+        elif ttl is not None:
+            raise ValueError("ttl= comes without provider=, and only a provider's key is kept: leave it out")
+        # Straight into the dict: attributes are read-only.
+        self.__dict__["sources"] = tuple(sources) or (EnvSource(DEFAULT_ENV),)
+        self.__dict__["destination"] = Destination(hosts, allow_http)
+
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Authorise a request that requests has prepared.
+
+        Raises:
+            BearerAuthError: It must not or cannot be authorised; it carries ``request=``, which is unchanged.
+        """
+        url = r.url
+        try:
+            # All that need not be parsed for is an https URL that may go anywhere.
+            if self.destination.hosts is not None or not url or url[:8] != "https://":
+                self.destination.check(url)
+            credential = self.credential()
+        except BearerAuthError as error:
+            error.request = r
+            raise
+        r.headers["Authorization"] = credential
+        body = r.body
+        replay = None if body is None or type(body) is bytes else beginning(body)
+        hooks = r.hooks["response"]
+        if hooks:
+            # Perhaps prepared before. The list may be shared with a copy, so that one is left alone.
+            hooks = [hook for hook in hooks if not isinstance(hook, Retry)]
+            r.hooks = {**r.hooks, "response": hooks}
+        hooks.append(Retry(self, url, replay))
+        return r
+
+    def credential(self) -> Credential:
+        """Ask the sources in turn.
+
+        Returns:
+            The header's value: a str that does not show itself.
+
+        Raises:
+            InvalidKeyError: A source has something that cannot be a key.
+            KeySourceError: A source failed.
+            MissingKeyError: None has a key.
+        """
+        for source in self.sources:
+            credential = source.credential()
+            if credential is not None:
+                return credential
+        reasons = "; ".join(source.absence() for source in self.sources)
+        raise MissingKeyError(f"there is no key to send: {reasons}; put the key there")
+
+    def credential_after(self, refused: object) -> Credential:
+        """Ask anew after the server refused a header's value; a cache drops it only if it keeps that very one."""
+        for source in self.sources:
+            source.forget(refused)
+        return self.credential()
+
+    def _config(self) -> dict[str, Any]:
+        """The arguments that make an equal object."""
+        config: dict[str, Any] = {}
+        for source in self.sources:
+            config.update(source.options())
+        if self.destination.hosts is not None:
+            config["hosts"] = self.destination.hosts.patterns
+        config["allow_http"] = self.destination.allow_http.patterns
+        return config
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BearerEnvAuth) and type(self) is type(other) and self._config() == other._config()
+
+    def __hash__(self) -> int:
+        return hash((self.sources, self.destination.allow_http.patterns))
+
+    def __repr__(self) -> str:
+        parts = [repr(source) for source in self.sources]
+        if self.destination.hosts is not None:
+            parts.append(f"hosts={list(self.destination.hosts.patterns)}")
+        if self.destination.allow_http.patterns:
+            parts.append(f"allow_http={list(self.destination.allow_http.patterns)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._config()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        BearerEnvAuth.__init__(self, **state)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: make another one")

@@ -1,0 +1,371 @@
+"""The demo: a text-generation-webui on loopback, over real TLS, and what BearerEnvAuth does with it.
+
+The server answers as text-generation-webui's OpenAI-compatible API does, but for the model: its
+text is made up. Its certificate comes from an authority that exists as long as the demo runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import requests
+
+from . import BearerEnvAuth, InsecureTransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from email.message import Message
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+#: Seconds of silence after which a server gives a connection up.
+_PATIENCE = 10
+
+
+class Request(NamedTuple):
+    """A request as the server saw it; ``target`` is the path with its query."""
+
+    method: str
+    target: str
+    headers: Message
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What to answer; a body that is not bytes is sent in chunks as it comes."""
+
+    status: int
+    body: bytes | Iterable[bytes] = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+if TYPE_CHECKING:
+    App = Callable[[Request], Reply]
+
+
+class Authority:
+    """A throwaway certificate authority.
+
+    Raises:
+        ModuleNotFoundError: trustme, which the extra ``demo`` brings, is not installed.
+    """
+
+    def __init__(self) -> None:
+        import trustme
+
+        self._ca: Any = trustme.CA()
+
+    def context(self, *names: str) -> ssl.SSLContext:
+        """What a server needs to prove that it is one of these host names."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._ca.issue_cert(*names).configure_cert(context)
+        return context
+
+    def save(self, path: Path) -> str:
+        """Write the authority's own certificate, for ``verify=``, and return the path."""
+        self._ca.cert_pem.write_to_path(str(path))
+        return str(path)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _PATIENCE
+
+    def do(self) -> None:
+        """Answer one request, whatever its method."""
+        server = cast("Server", self.server)
+        request = Request(self.command, self.path, self.headers, self._body())
+        server.seen.append(request)
+        reply = server.app(request)
+        self.send_response(reply.status)
+        for name, value in reply.headers:
+            self.send_header(name, value)
+        if isinstance(reply.body, bytes):
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(reply.body)
+            return
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for chunk in reply.body:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        self.wfile.write(b"0\r\n\r\n")
+
+    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = do
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
+        """Print nothing: a request's line would be in the way of what the demo tells."""
+
+
+class Server(ThreadingHTTPServer):
+    """An HTTP server on a free port of 127.0.0.1, with TLS if it is given a context.
+
+    As a context manager it serves in threads of its own, and in the end has closed every connection.
+    """
+
+    def __init__(self, app: App, context: ssl.SSLContext | None = None) -> None:
+        """Listen.
+
+        Args:
+            app: Called for each request, in the connection's thread.
+            context: The server's certificate; None for plain HTTP.
+        """
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.daemon_threads = False  # so that closing waits for them
+        self.app = app
+        self.context = context
+        #: Every request that arrived, in order.
+        self.seen: list[Request] = []
+        self._connections: set[socket.socket] = set()
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def url(self, path: str = "/", host: str = "localhost") -> str:
+        """A URL of this server."""
+        scheme = "http" if self.context is None else "https"
+        return f"{scheme}://{host}:{self.server_port}{path}"
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Shake hands here rather than where connections are accepted, then serve the connection."""
+        try:
+            request.settimeout(_PATIENCE)
+            if self.context is not None:
+                request = self.context.wrap_socket(request, server_side=True)
+        except OSError:  # the client did not like the certificate, or left
+            self.shutdown_request(request)
+            return
+        self._connections.add(request)
+        super().process_request_thread(request, client_address)
+        self._connections.discard(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that leave in the middle."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown()
+        self._thread.join()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):  # it may have gone already
+                connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+
+
+#: The answers that are always the same.
+_FIXED: dict[tuple[str, str], object] = {
+    ("GET", "/v1/models"): {
+        "object": "list",
+        "data": [{"id": "demo-7b", "object": "model", "created": 0, "owned_by": "user"}],
+    },
+    ("GET", "/v1/internal/model/info"): {"model_name": "demo-7b", "lora_names": []},
+    ("POST", "/v1/internal/model/load"): "OK",
+}
+
+
+class TextGenerationWebUI:
+    """The API of text-generation-webui, started with ``--api-key`` and ``--admin-key``.
+
+    Both keys can be changed while it runs, as a restart with other arguments would.
+    """
+
+    def __init__(self, api_key: str, admin_key: str) -> None:
+        self.api_key = api_key
+        self.admin_key = admin_key
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer a request; 401 unless it has exactly ``Bearer``, a space and the key for that path."""
+        path = request.target.partition("?")[0]
+        key = self.admin_key if path.startswith("/v1/internal/") else self.api_key
+        if request.headers.get("Authorization") != f"Bearer {key}":
+            return _json({"detail": "Unauthorized"}, 401)
+        fixed = _FIXED.get((request.method, path))
+        if fixed is not None:
+            return _json(fixed)
+        if (request.method, path) not in {("POST", "/v1/completions"), ("POST", "/v1/chat/completions")}:
+            return _json({"detail": "Not Found"}, 404)
+        try:
+            stream = json.loads(request.body).get("stream", False)
+        except (ValueError, AttributeError):
+            return _json({"detail": "There was an error parsing the body"}, 400)
+        return _completion(chat=path == "/v1/chat/completions", stream=stream)
+
+
+def _completion(*, chat: bool, stream: bool) -> Reply:
+    """A completion, whole or as server-sent events, a word each."""
+    words = ("in", " a", " land", " far", " away")
+
+    def answer(text: str) -> dict[str, object]:
+        choice: dict[str, object] = {"index": 0, "finish_reason": "stop"}
+        kind = "text_completion"
+        if chat:
+            kind = "chat.completion.chunk" if stream else "chat.completion"
+            choice["delta" if stream else "message"] = {"role": "assistant", "content": text}
+        else:
+            choice["text"] = text
+        return {"id": "demo", "object": kind, "created": int(time.time()), "model": "demo-7b", "choices": [choice]}
+
+    if not stream:
+        return _json(answer("".join(words)))
+    events = (b"data: %s\r\n\r\n" % json.dumps(answer(word)).encode() for word in words)
+    return Reply(200, events, (("Content-Type", "text/event-stream"),))
+
+
+def _json(value: object, status: int = 200) -> Reply:
+    return Reply(status, json.dumps(value).encode(), (("Content-Type", "application/json"),))
+
+
+class DemoError(Exception):
+    """The demo saw something else than it says."""
+
+
+class Demo:
+    """The steps, one method each; every one prints what was done and what was seen."""
+
+    def __init__(self, app: TextGenerationWebUI, server: Server, other: Server, ca: str, directory: Path) -> None:
+        self.app = app
+        self.server = server
+        self.other = other
+        self.ca = ca
+        self.key_file = directory / "tgw-key"
+
+    def session(self) -> requests.Session:
+        """A session that trusts the demo's authority and nothing of this machine's settings."""
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self.ca
+        return session
+
+    def completion(self) -> None:
+        """The main job: a key in a variable, one word in the call."""
+        os.environ["TGW_API_KEY"] = self.app.api_key
+        _say("The key is in $TGW_API_KEY; POST /v1/completions without it, then with auth=BearerEnvAuth('TGW_API_KEY')")
+        url = self.server.url("/v1/completions")
+        payload: dict[str, Any] = {"prompt": "Once upon a time", "max_tokens": 5}
+        with self.session() as session:
+            bare = session.post(url, json=payload, timeout=_PATIENCE)
+            answer = session.post(url, json=payload, auth=BearerEnvAuth("TGW_API_KEY"), timeout=_PATIENCE)
+        _seen("without", bare.status_code, 401)
+        _seen("with", answer.status_code, 200)
+        _seen("the completion", answer.json()["choices"][0]["text"], "in a land far away")
+        _seen("the header, as it shows itself", repr(answer.request.headers["Authorization"]), "'Bearer ***'")
+
+    def refusal(self) -> None:
+        """Plain HTTP is refused before anything is sent."""
+        _say("The same with http:// in the URL")
+        before = len(self.server.seen)
+        with self.session() as session:
+            try:
+                session.get(self.server.url("/v1/models").replace("https", "http"), auth=BearerEnvAuth("TGW_API_KEY"))
+            except InsecureTransportError as error:
+                _seen("refused", str(error))
+        _seen("requests that reached the server", len(self.server.seen) - before, 0)
+
+    def rotation(self) -> None:
+        """The key changes under a running session, in a file and in a vault with a cache before it."""
+        _say("One session, the key in a file: the server's key and the file are changed between two requests")
+        self._rotate()
+        with self.session() as session:
+            session.auth = BearerEnvAuth(file=self.key_file)
+            _seen("before", session.get(self.server.url("/v1/models")).status_code, 200)
+            self._rotate()
+            _seen("after", session.get(self.server.url("/v1/models")).status_code, 200)
+        _say("The same with a provider whose key is kept for an hour: the 401 makes it ask again")
+        with self.session() as session:
+            session.auth = BearerEnvAuth(provider=lambda: self.app.api_key, ttl=3600)
+            _seen("before", session.get(self.server.url("/v1/models")).status_code, 200)
+            self._rotate()
+            answer = session.get(self.server.url("/v1/models"))
+            _seen("after", [*(first.status_code for first in answer.history), answer.status_code], [401, 200])
+
+    def redirect(self) -> None:
+        """A redirect to another host does not take the key along, unless hosts= names that host."""
+        _say("The server redirects to another host, which asks for a key")
+        url = self.server.url("/elsewhere")
+        with self.session() as session:
+            answer = session.get(url, auth=BearerEnvAuth("TGW_API_KEY"))
+            _seen("the other host answers", answer.status_code, 401)
+            _seen("Authorization headers it has seen", self._seen_elsewhere(), [])
+            _say("The same with hosts=['localhost', '127.0.0.1'], which names that host as well")
+            answer = session.get(url, auth=BearerEnvAuth("TGW_API_KEY", hosts=["localhost", "127.0.0.1"]))
+            _seen("the other host answers", answer.status_code, 200)
+            _seen("Authorization headers it has seen", len(self._seen_elsewhere()), 1)
+
+    def _rotate(self) -> None:
+        self.app.api_key = os.environ["TGW_API_KEY"] = secrets.token_urlsafe()
+        self.key_file.write_text(self.app.api_key, encoding="utf-8")
+
+    def _seen_elsewhere(self) -> list[str]:
+        return [value for request in self.other.seen for value in request.headers.get_all("Authorization", [])]
+
+
+def _say(what: str) -> None:
+    print(f"\n{what}")
+
+
+def _seen(what: str, value: object, expected: object = None) -> None:
+    """Print what was seen.
+
+    Raises:
+        DemoError: It is not what was expected.
+    """
+    print(f"  {what}: {value}")
+    if expected is not None and value != expected:
+        raise DemoError(f"{what}: saw {value}, expected {expected}")
+
+
+def run() -> None:
+    """Run the demo.
+
+    Raises:
+        DemoError: A step saw something else than it should.
+        ModuleNotFoundError: trustme is not installed.
+    """
+    authority = Authority()
+    app = TextGenerationWebUI(secrets.token_urlsafe(), secrets.token_urlsafe())
+    context = authority.context("localhost", "127.0.0.1")
+    saved = os.environ.get("TGW_API_KEY")
+    with tempfile.TemporaryDirectory() as folder, Server(app, context) as other:
+
+        def front(request: Request) -> Reply:
+            if request.target == "/elsewhere":
+                return Reply(302, headers=(("Location", other.url("/v1/models", host="127.0.0.1")),))
+            return app(request)
+
+        with Server(front, context) as server:
+            _say(f"A text-generation-webui with a key of its own is listening on {server.url()}")
+            demo = Demo(app, server, other, authority.save(Path(folder, "ca.pem")), Path(folder))
+            try:
+                for step in (demo.completion, demo.refusal, demo.rotation, demo.redirect):
+                    step()
+            finally:
+                os.environ.pop("TGW_API_KEY", None)
+                if saved is not None:
+                    os.environ["TGW_API_KEY"] = saved
+    _say("All as it should be.")

@@ -1,0 +1,186 @@
+"""Where a key may go: origins, host patterns, and the refusals.
+
+Decided on the prepared URL, the one that requests connects to: its host is already lower case and
+in IDNA form. An origin is scheme, host and port (RFC 6454).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from requests import PreparedRequest
+from requests.exceptions import RequestException
+from requests.utils import get_environ_proxies, select_proxy
+
+from .errors import InsecureTransportError, UntrustedHostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PORTS = {"http": 80, "https": 443}
+
+#: Scheme, host and port of a prepared URL; what does not match is nowhere a key may go. Stricter
+#: than urllib's and urllib3's parsers where these two differ: no backslash, one @, no white space.
+_URL = re.compile(
+    r"(https?)://"
+    r"(?:[^/?#@\\\s]*@)?"
+    r"([^/?#@:\\\s\[\]]+|\[[0-9a-f:.]+(?:%[^/?#@\\\s\]]+)?\])"
+    r"(?::([0-9]{0,5}))?"
+    r"(?=[/?#]|\Z)",
+    re.ASCII | re.IGNORECASE,
+)
+
+#: A host pattern: an optional ``*.``, a name or an address, an optional port.
+_PATTERN = re.compile(r"(\*\.)?([^/?#@:\\\s\[\]%*]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port; the port is never implied."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+
+def origin_of(url: str | None) -> Origin | None:
+    """The origin of a prepared URL, or None if it is not a plain http or https URL."""
+    match = _URL.match(url or "")
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    scheme = scheme.lower()
+    return Origin(scheme, host.lower(), int(port) if port else _PORTS[scheme])
+
+
+class Hosts:
+    """Host patterns such as ``api.example.com``, ``*.example.org`` and ``tgw.local:5000``."""
+
+    __slots__ = ("_exact", "_patterns", "_suffixes")
+
+    def __init__(self, option: str, patterns: Iterable[str] | str, *, wildcards: bool) -> None:
+        """Check and normalise the patterns.
+
+        Args:
+            option: The name of the argument they were given as, for the messages.
+            patterns: The patterns; a single str is one.
+            wildcards: Whether ``*.`` is accepted.
+
+        Raises:
+            TypeError: Not a str or an iterable of str.
+            ValueError: One is not a host pattern.
+        """
+        if isinstance(patterns, (bytes, bool)) or not hasattr(patterns, "__iter__"):
+            raise TypeError(f"{option}= takes host names, not {type(patterns).__name__}: name the hosts in a list")
+        items = [patterns] if isinstance(patterns, str) else list(patterns)
+        parsed = {_pattern(f"{option}= item {number}", item, wildcards) for number, item in enumerate(items, start=1)}
+        self._patterns = tuple(sorted(f"{host}:{port}" if port else host for host, port in parsed))
+        self._exact = frozenset(item for item in parsed if not item[0].startswith("*"))
+        self._suffixes = tuple((host[1:], port) for host, port in parsed if host.startswith("*"))
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns in their normal form, sorted."""
+        return self._patterns
+
+    def name(self, origin: Origin) -> bool:
+        """Whether one of the patterns names this origin's host and port."""
+        _, host, port = origin
+        if (host, None) in self._exact or (host, port) in self._exact:
+            return True
+        return any(
+            host.endswith(suffix) and len(host) > len(suffix) and only in (None, port)
+            for suffix, only in self._suffixes
+        )
+
+
+def _pattern(what: str, item: object, wildcards: bool) -> tuple[str, int | None]:
+    """Host (perhaps with ``*.``) and port of one pattern, normalised as requests does a URL's."""
+    if not isinstance(item, str):
+        raise TypeError(f"{what} is {type(item).__name__}, not a host name: write it as a str")
+    if "//" in item:
+        raise ValueError(f"{what} is a URL, not a host: write its host alone, such as api.example.com")
+    match = _PATTERN.fullmatch(f"[{item}]" if item.count(":") > 1 and "[" not in item else item)
+    if match is None:
+        raise ValueError(f"{what} is not a host: write api.example.com, *.example.com or tgw.local:5000")
+    star, host, port = match.groups()
+    if star and not wildcards:
+        raise ValueError(f"{what} is a wildcard: name each host that may be reached by plain HTTP")
+    if star and (host[0] == "[" or host.rpartition(".")[2].isdigit()):
+        raise ValueError(f"{what} is a wildcard on an address, which has no subdomains: name the address")
+    if port and not 0 < int(port) < 65536:
+        raise ValueError(f"{what} has a port that is not between 1 and 65535: correct it")
+    origin = _as_requests_would(host)
+    if origin is None:
+        raise ValueError(f"{what} is not a host that requests accepts in a URL: correct its spelling")
+    return f"*.{origin.host}" if star else origin.host, int(port) if port else None
+
+
+def _as_requests_would(host: str) -> Origin | None:
+    """The origin requests makes of a host: lower case, IDNA."""
+    request = PreparedRequest()
+    try:
+        request.prepare_url(f"https://{host}/", None)
+    except RequestException:
+        return None
+    return origin_of(request.url)
+
+
+class Destination:
+    """The rules of one auth object: https, ``allow_http=`` and ``hosts=``."""
+
+    __slots__ = ("allow_http", "hosts")
+
+    def __init__(self, hosts: Iterable[str] | str | None, allow_http: Iterable[str] | str) -> None:
+        """Check the arguments.
+
+        Raises:
+            TypeError: Not host names.
+            ValueError: Not host patterns, or ``hosts`` is empty.
+        """
+        self.allow_http = Hosts("allow_http", allow_http, wildcards=False)
+        self.hosts = None if hosts is None else Hosts("hosts", hosts, wildcards=True)
+        if self.hosts is not None and not self.hosts.patterns:
+            raise ValueError("hosts= is empty, which would allow no host: name the hosts, or leave it out")
+
+    def check(self, url: str | None) -> None:
+        """Return if a key may be sent to a prepared URL.
+
+        Raises:
+            InsecureTransportError: It is not https, nor a direct connection that ``allow_http=`` permits.
+            UntrustedHostError: ``hosts=`` does not name its host.
+        """
+        origin = origin_of(url)
+        if origin is None:
+            raise InsecureTransportError(
+                "the key was not sent because the URL has no https:// and plain host name: correct the URL"
+            )
+        if origin.scheme != "https" and not self.allow_http.name(origin):
+            raise InsecureTransportError(
+                f"the key was not sent to {origin} because plain HTTP shows it to everyone on the way: "
+                f"use https://, or if you trust that way, allow_http=[{origin.host!r}]"
+            )
+        if self.hosts is not None and not self.hosts.name(origin):
+            raise UntrustedHostError(
+                f"the key was not sent to {origin} because hosts= names only {', '.join(self.hosts.patterns)}: "
+                "correct the URL, or add the host if the key belongs there"
+            )
+        if origin.scheme != "https" and url is not None and _environment_proxy(url):
+            raise InsecureTransportError(
+                f"the key was not sent to {origin} because the environment's proxy settings would route it through "
+                f"a proxy in clear: connect directly with NO_PROXY={origin.host.strip('[]')}, or use https://"
+            )
+
+    def names(self, url: str | None) -> bool:
+        """Whether ``hosts=`` was given and names the URL's host."""
+        origin = origin_of(url)
+        return self.hosts is not None and origin is not None and self.hosts.name(origin)
+
+
+def _environment_proxy(url: str) -> str | None:
+    """The proxy that requests would take from the environment for this URL."""
+    return select_proxy(url, get_environ_proxies(url, no_proxy=None))

@@ -1,0 +1,47 @@
+"""What is raised when a request cannot be authorised.
+
+::
+
+    requests.exceptions.RequestException
+    └── BearerAuthError
+        ├── MissingKeyError         no source had a key
+        ├── InvalidKeyError         a source had something that cannot be a key (also a ValueError)
+        ├── KeySourceError          a source failed: unreadable, raised, ambiguous
+        ├── InsecureTransportError  the URL is not https
+        └── UntrustedHostError      the URL's host is not among hosts=
+
+They are raised while a request is prepared, before anything is sent, and carry that request as
+``request``, as every `requests.exceptions.RequestException` does. No message holds a key.
+Wrong arguments to a constructor are `TypeError` or `ValueError`.
+"""
+
+from __future__ import annotations
+
+from requests.exceptions import RequestException
+
+
+class BearerAuthError(RequestException):
+    """The request was not sent because it could not be authorised safely."""
+
+
+class MissingKeyError(BearerAuthError):
+    """None of the sources had a key; the message names each and what was found there."""
+
+
+class InvalidKeyError(BearerAuthError, ValueError):
+    """A source had something that cannot be sent as a bearer key."""
+
+
+class KeySourceError(BearerAuthError):
+    """A source failed, so nobody can tell whether it has a key.
+
+    When a provider raised, its exception is the ``__cause__``.
+    """
+
+
+class InsecureTransportError(BearerAuthError):
+    """The URL is not https, so the key would be readable on the way."""
+
+
+class UntrustedHostError(BearerAuthError):
+    """The URL's host is not one that ``hosts=`` names."""

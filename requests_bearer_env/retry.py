@@ -1,0 +1,127 @@
+"""What happens when the server says 401: the key is asked for again and, if it changed, sent once more."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from requests.exceptions import RequestException
+from requests.utils import select_proxy
+
+from .destination import origin_of
+from .errors import BearerAuthError
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+    from .auth import BearerEnvAuth
+
+_log = logging.getLogger("requests_bearer_env")
+
+
+class Retry:
+    """The response hook of one prepared request.
+
+    It knows what the request was prepared for, since a redirect leaves no trace of that in the
+    request it makes. requests calls it for each response on the way, but not for its own resend.
+    """
+
+    __slots__ = ("_auth", "_replay", "_url")
+
+    def __init__(self, auth: BearerEnvAuth | None, url: str | None, replay: tuple[Any, Any] | None) -> None:
+        """Remember what the request is.
+
+        Args:
+            auth: Where to ask again; None in a pickled request, whose key was left out.
+            url: The URL the key was meant for.
+            replay: The body and where it began, if it is a file.
+        """
+        self._auth = auth
+        self._url = url
+        self._replay = replay
+
+    def __copy__(self) -> Retry:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Retry:
+        return self
+
+    def __reduce__(self) -> tuple[type[Retry], tuple[None, None, None]]:
+        # Without its provider, which need not be picklable, a response still is.
+        return Retry, (None, None, None)
+
+    def __call__(self, response: Response, **kwargs: Any) -> Response | None:
+        """Answer a 401 with the key as it is now; return None to leave the response as it is."""
+        if response.status_code != 401:
+            return None
+        if self._auth is None:
+            _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it anew")
+            return None
+        request = response.request
+        if not self._may_send(self._auth, request.url, kwargs.get("proxies")):
+            _log.debug("the 401 of %s stands: the key is not meant for there", origin_of(request.url))
+            return None
+        try:
+            credential = self._auth.credential_after(request.headers.get("Authorization"))
+        except BearerAuthError as error:
+            _log.warning("the server answered 401, and asking for the key again failed: %s", error)
+            return None
+        if credential == request.headers.get("Authorization"):
+            _log.debug("the 401 of %s stands: the key is still the same", origin_of(request.url))
+            return None
+        if not self._rewind(request.body):
+            _log.warning("the key has changed, but the request's body cannot be sent twice, so the 401 stands")
+            return None
+        _log.debug("the key has changed: sending the request to %s once more", origin_of(request.url))
+        again = request.copy()
+        again.headers["Authorization"] = credential
+        return resend(response, again, kwargs)
+
+    def _may_send(self, auth: BearerEnvAuth, url: str | None, proxies: dict[str, str] | None) -> bool:
+        """Whether the key was meant for this URL: the same origin, or a host that ``hosts=`` names."""
+        if origin_of(url) != origin_of(self._url) and not auth.destination.names(url):
+            return False
+        try:
+            auth.destination.check(url)
+        except BearerAuthError:
+            return False
+        # In clear only directly; here the proxies of the very request are known.
+        return str(url).startswith("https:") or not select_proxy(str(url), proxies)
+
+    def _rewind(self, body: Any) -> bool:
+        """Set the body to where it began, if that can be done."""
+        if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
+            return True
+        if self._replay is None or self._replay[0] is not body:
+            return False
+        try:
+            body.seek(self._replay[1])
+        except (AttributeError, OSError, TypeError, ValueError):
+            return False
+        return True
+
+
+def beginning(body: Any) -> tuple[Any, Any] | None:
+    """A body and the position it begins at, or None if it has no positions."""
+    try:
+        return body, body.tell()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def resend(response: Response, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
+    """Send a request as the first try was sent, and put that into the history."""
+    if not kwargs.get("stream"):
+        try:
+            _ = response.content  # read for the history, and to free the connection
+        except (RequestException, RuntimeError) as error:
+            _log.debug("the body of the 401 could not be read: %s", type(error).__name__)
+    response.close()
+    start = time.perf_counter()
+    again = response.connection.send(request, **kwargs)
+    again.elapsed = timedelta(seconds=time.perf_counter() - start)
+    again.history = [*response.history, response]
+    again.request = request
+    return again

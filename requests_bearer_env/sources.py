@@ -1,0 +1,293 @@
+"""Where a key comes from: an environment variable, a file, a provider.
+
+A source is asked anew for every request. It answers with the header value, or None if it has no
+key. No frame here holds a key in a local when an exception leaves it, and no `OSError` or
+`UnicodeDecodeError` is chained: the one may hold a key given as a path, the other the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .credential import Credential, parse
+from .errors import BearerAuthError, InvalidKeyError, KeySourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Provider = Callable[[], str | bytes | None]
+
+#: No key is longer, and nothing endless is read to its end.
+MAX_BYTES = 16 * 1024
+
+#: Seconds to wait before each further look at a blank file: whoever rewrites it empties it first.
+_SECOND_LOOKS = (0.005, 0.01, 0.015, 0.02)
+
+#: Not blocking, for a named pipe that nobody writes to would be waited for without end.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+
+#: ``$CREDENTIALS_DIRECTORY/key`` outside of a unit that sets the variable: no key begins like that.
+_VARIABLE_FIRST = re.compile(r"\$\{?[A-Z_]+\}?/", re.ASCII)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+#: A name in capitals, as POSIX has them, made of short words: no key looks like that.
+_PLAIN_NAME = re.compile(r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*", re.ASCII)
+
+
+class Source:
+    """What the sources have in common: immutable, and equal by the arguments that make them."""
+
+    __slots__ = ()
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of BearerEnvAuth that make this source."""
+        raise NotImplementedError
+
+    def credential(self) -> Credential | None:
+        """Ask for the key.
+
+        Raises:
+            InvalidKeyError: There is something that cannot be a key.
+            KeySourceError: The source failed.
+        """
+        raise NotImplementedError
+
+    def forget(self, refused: object) -> None:
+        """Drop a kept key if it is the one that the server refused; most sources keep none."""
+
+    def where(self) -> str:
+        """The source in words, for messages."""
+        raise NotImplementedError
+
+    def absence(self) -> str:
+        """In words, why there is no key."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and self.options() == other.options()
+
+    def __hash__(self) -> int:
+        # A provider need not be hashable, so its identity is left to __eq__.
+        return hash(tuple(self.options()))
+
+    def __repr__(self) -> str:
+        return f"<{self.where()}>"
+
+
+class EnvSource(Source):
+    """``$NAME``, else the file that ``$NAME_FILE`` names, as container images have it."""
+
+    __slots__ = ("_file_name", "_name")
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"env= is {type(name).__name__}: give the name of an environment variable")
+        if not _NAME.fullmatch(name):
+            raise ValueError(  # which may well be the key itself: none of it is shown
+                f"env= ({len(name)} characters, not shown) is not the name of an environment variable: "
+                "put the key into a variable and give the name of that"
+            )
+        self._name = name
+        self._file_name = f"{name}_FILE"
+
+    def options(self) -> dict[str, Any]:
+        return {"env": self._name}
+
+    def credential(self) -> Credential | None:
+        # Subscripts, for get() would cost a tenth of the whole.
+        environ = os.environ
+        try:
+            path = environ[self._file_name]
+        except KeyError:
+            path = ""
+        if path:
+            return self._from_file()
+        return parse(environ.get(self._name, ""), self)
+
+    def _from_file(self) -> Credential | None:
+        if not self._names_file():
+            return parse(os.environ.get(self._name, ""), self)
+        if os.environ.get(self._name, "").strip():
+            raise KeySourceError(
+                f"{self.where()} and its _FILE variant are both set, "
+                "so nobody can tell which key is meant: unset one of the two"
+            )
+        return self.file().credential()
+
+    def _names_file(self) -> bool:
+        return bool(os.environ.get(self._file_name, "").strip())
+
+    def file(self) -> FileSource:
+        """The file that ``$NAME_FILE`` names, where it names one."""
+        return FileSource(os.environ[self._file_name].strip())
+
+    def where(self) -> str:
+        if self._name in os.environ or self._file_name in os.environ or _PLAIN_NAME.fullmatch(self._name):
+            return f"environment variable {self._name}"
+        return f"the environment variable that env= names ({len(self._name)} characters, not shown as it may be a key)"
+
+    def absence(self) -> str:
+        if self._names_file():
+            return f"{self.where()} has a _FILE variant, and {self.file().absence()}"
+        return f"{self.where()} is {'blank' if self._name in os.environ else 'not set'}"
+
+
+class FileSource(Source):
+    """A file; ``~`` and ``$VAR`` in its path are expanded each time it is read."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        path = os.fspath(path)
+        if not isinstance(path, str):
+            raise TypeError("file= is a path in bytes: give it as a str")
+        if not path.strip() or "\0" in path:
+            raise ValueError("file= is not a path (blank, or with a NULL in it): give the path of the key's file")
+        self._path = path
+
+    def options(self) -> dict[str, Any]:
+        return {"file": self._path}
+
+    def path(self) -> str:
+        """The path as it is opened."""
+        path = self._path
+        if "~" in path or "$" in path or "%" in path:  # %VAR% is Windows'
+            return os.path.expandvars(os.path.expanduser(path))
+        return path
+
+    def credential(self) -> Credential | None:
+        for pause in _SECOND_LOOKS:
+            credential = parse(self._text(), self)
+            if credential is not None or self._missing():
+                return credential
+            time.sleep(pause)
+        return parse(self._text(), self)
+
+    def _missing(self) -> bool:
+        return not os.path.exists(self.path())
+
+    def _text(self) -> str:
+        """The file's text, blank if there is no file."""
+        data = _read(self.path())
+        if isinstance(data, OSError):
+            failure = data.strerror or type(data).__name__
+            hint = " (a path is wanted, not the key itself)" if data.errno == errno.ENAMETOOLONG else ""
+            del data
+            raise KeySourceError(f"{self.where()} cannot be read: {failure}{hint}; check the path and its permissions")
+        if len(data) > MAX_BYTES:
+            del data
+            raise KeySourceError(f"{self.where()} has more than {MAX_BYTES} bytes, so it is no key: check the path")
+        try:
+            return data.decode().removeprefix("\ufeff")
+        except UnicodeDecodeError:
+            utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        del data
+        seen = "is UTF-16 (PowerShell's > writes that)" if utf16 else "is not UTF-8 text"
+        raise KeySourceError(f"{self.where()} {seen}: store the key in it as UTF-8")
+
+    def where(self) -> str:
+        path = self.path()
+        # A relative path that leads nowhere may be a key that was given as the path.
+        if os.path.isabs(path) or _VARIABLE_FIRST.match(path) or os.path.exists(path):
+            return f"file {path}"
+        return f"the file that a relative path of {len(path)} characters names (not shown as it may be a key)"
+
+    def absence(self) -> str:
+        if not self._missing():
+            return f"{self.where()} is blank"
+        unset = " ($ in it names no variable)" if "$" in self.path() else ""
+        return f"{self.where()} does not exist{unset}"
+
+
+def _read(path: str) -> bytes | OSError:
+    """At most a byte more than MAX_BYTES; nothing if there is no file or a pipe is not ready."""
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        return error
+    data = b""
+    try:
+        while len(data) <= MAX_BYTES:
+            chunk = os.read(descriptor, MAX_BYTES + 1 - len(data))
+            if not chunk:
+                break
+            data += chunk
+    except BlockingIOError:
+        return b""
+    except OSError as error:
+        return error
+    finally:
+        os.close(descriptor)
+    return data
+
+
+class Outcome(NamedTuple):
+    """What asking a provider gave: a credential, nothing, or a failure that any thread can raise."""
+
+    credential: Credential | None
+    error: type[BearerAuthError] = BearerAuthError
+    message: str = ""
+    cause: BaseException | None = None
+
+    def result(self) -> Credential | None:
+        """Return the credential, or raise the failure as an exception of its own."""
+        if self.message:
+            raise self.error(self.message) from self.cause
+        return self.credential
+
+
+class ProviderError(Exception):
+    """A provider of ours failed and says why in words that hold no key."""
+
+
+class ProviderSource(Source):
+    """A callable that returns the key."""
+
+    __slots__ = ("_provider",)
+
+    def __init__(self, provider: Provider) -> None:
+        if not callable(provider):
+            raise TypeError(f"provider= is {type(provider).__name__}: give a function that returns the key")
+        self._provider = provider
+
+    def options(self) -> dict[str, Any]:
+        return {"provider": self._provider}
+
+    def credential(self) -> Credential | None:
+        return self.ask().result()
+
+    def ask(self) -> Outcome:
+        """Call the provider; an `Exception` becomes an outcome, an interrupt passes."""
+        try:
+            value: object = self._provider()
+        except ProviderError as error:
+            return Outcome(None, KeySourceError, str(error))
+        except Exception as error:
+            name = type(error).__name__
+            return Outcome(None, KeySourceError, f"{self.where()} raised {name}: see the cause and mend it", error)
+        if value is None:
+            return Outcome(None)
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        if not isinstance(value, str):
+            name = type(value).__name__
+            return Outcome(None, InvalidKeyError, f"{self.where()} returned {name}: it must return a str, or None")
+        try:
+            return Outcome(parse(value, self))
+        except InvalidKeyError as error:
+            return Outcome(None, InvalidKeyError, str(error))
+
+    def where(self) -> str:
+        # Not its repr, in which a partial shows its arguments.
+        name = getattr(self._provider, "__qualname__", None) or type(self._provider).__qualname__
+        return f"provider {name}"
+
+    def absence(self) -> str:
+        return f"{self.where()} returned nothing"

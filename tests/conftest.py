@@ -1,0 +1,86 @@
+"""What the tests share: a machine without settings of its own, an authority, servers, a key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+
+from requests_bearer_env.demo import Authority, Reply, Request, Server
+
+#: The key of most tests: it must be found nowhere but on the wire.
+KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+OTHER_KEY = "sk-ROTATED-0123456789.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(autouse=True)
+def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither proxies nor netrc nor keys of the machine that runs the tests."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("BEARER_TOKEN"):
+            monkeypatch.delenv(name)
+    for name in ("CURL_CA_BUNDLE", "NETRC", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The authority that the servers' certificates come from."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def ca(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the authority's certificate, for ``verify=``."""
+    return authority.save(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
+@pytest.fixture
+def serve(authority: Authority) -> Iterator[Serve]:
+    """Start servers that are closed after the test: ``serve(app)``, ``serve(app, tls=False)``."""
+    with ExitStack() as stack:
+
+        def start(app: Callable[[Request], Reply], *, tls: bool = True) -> Server:
+            context = authority.context("localhost", "127.0.0.1") if tls else None
+            return stack.enter_context(Server(app, context))
+
+        yield start
+
+
+@pytest.fixture
+def session(ca: str) -> Iterator[requests.Session]:
+    """A session that trusts the authority."""
+    with requests.Session() as session:
+        session.verify = ca
+        yield session
+
+
+@pytest.fixture
+def key_env(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a variable that holds the key."""
+    monkeypatch.setenv("TGW_API_KEY", KEY)
+    return "TGW_API_KEY"
+
+
+def authorizations(server: Server) -> list[str | None]:
+    """The Authorization header of every request that a server has seen."""
+    return [request.headers.get("Authorization") for request in server.seen]
+
+
+def keyed(*keys: str) -> Callable[[Request], Reply]:
+    """An app that answers 200 to these keys and 401 to anything else."""
+
+    def app(request: Request) -> Reply:
+        known = request.headers.get("Authorization") in {f"Bearer {key}" for key in keys}
+        return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
+
+    return app
