@@ -86,9 +86,11 @@ class CachedProviderSource(ProviderSource):
         while True:
             with _lock:
                 entry, flight, now = self._entry, self._flight, time.monotonic()
+                if flight is not None and flight.lock is not _lock:
+                    flight = None  # inherited over a fork
                 if entry is not None and (now < entry.refresh or (flight is not None and now < entry.expiry)):
                     return entry.credential
-                if flight is None or flight.lock is not _lock:
+                if flight is None:
                     flight = self._flight = _Flight()
                     break
             if flight.thread == threading.get_ident():

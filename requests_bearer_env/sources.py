@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import select
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,9 @@ MAX_BYTES = 16 * 1024
 
 #: Seconds to wait before each further look at a blank file: whoever rewrites it empties it first.
 _SECOND_LOOKS = (0.005, 0.01, 0.015, 0.02)
+
+#: Seconds for whoever has opened a named pipe to write into it.
+_PIPE_PATIENCE = 0.01
 
 #: Not blocking, for a named pipe that nobody writes to would be waited for without end.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -215,12 +219,15 @@ def _read(path: str) -> bytes | OSError:
     data = b""
     try:
         while len(data) <= MAX_BYTES:
-            chunk = os.read(descriptor, MAX_BYTES + 1 - len(data))
+            try:
+                chunk = os.read(descriptor, MAX_BYTES + 1 - len(data))
+            except BlockingIOError:
+                if not select.select([descriptor], [], [], _PIPE_PATIENCE)[0]:
+                    return b""
+                continue
             if not chunk:
                 break
             data += chunk
-    except BlockingIOError:
-        return b""
     except OSError as error:
         return error
     finally:
@@ -286,8 +293,7 @@ class ProviderSource(Source):
 
     def where(self) -> str:
         # Not its repr, in which a partial shows its arguments.
-        name = getattr(self._provider, "__qualname__", None) or type(self._provider).__qualname__
-        return f"provider {name}"
+        return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 
     def absence(self) -> str:
         return f"{self.where()} returned nothing"

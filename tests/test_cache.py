@@ -1,0 +1,377 @@
+"""A provider whose key is kept (``ttl=``): one asks, the others share; ahead of time, and after a refusal."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from requests_bearer_env import BearerEnvAuth, InvalidKeyError, KeySourceError, MissingKeyError
+from requests_bearer_env import cache as cache_module
+from requests_bearer_env.cache import CachedProviderSource
+
+from .conftest import KEY, OTHER_KEY
+from .test_sources import authorized
+
+THREADS = 32
+
+
+class Clock:
+    """A `time.monotonic` that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time, at will."""
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", clock)
+    return clock
+
+
+class Vault:
+    """A provider that counts its calls and does as told in each."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    def __call__(self) -> Any:
+        self.calls += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer() if callable(answer) else answer
+
+
+class Gate:
+    """An answer that is held back until the test opens it."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+
+    def __call__(self) -> Any:
+        self.reached.set()
+        assert self.opened.wait(10)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+def waiting(count: int) -> None:
+    """Return when that many threads wait for another one's outcome."""
+    deadline = time.perf_counter() + 10
+    while sum(_waits(thread) for thread in threading.enumerate()) < count:
+        assert time.perf_counter() < deadline, "the threads did not come to wait"
+        time.sleep(0.001)
+
+
+def _waits(thread: threading.Thread) -> bool:
+    import sys
+
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code is CachedProviderSource._renewed.__code__ and "wait" in _innermost(thread):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _innermost(thread: threading.Thread) -> str:
+    import sys
+
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame.f_code.co_name if frame is not None else ""
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads enough for all."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield pool
+
+
+def test_the_key_is_kept_for_its_time(clock: Clock) -> None:
+    """Within its lifetime the provider is asked once; after it, anew."""
+    vault = Vault(KEY, OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    assert authorized(auth) == authorized(auth) == f"Bearer {KEY}"
+    clock.now += 79.9
+    assert authorized(auth) == f"Bearer {KEY}"
+    assert vault.calls == 1
+    clock.now += 20.1
+    assert authorized(auth) == f"Bearer {OTHER_KEY}"
+
+
+def test_the_time_to_ask_ahead_is_jittered_between_80_and_90_percent(clock: Clock) -> None:
+    """A fleet started together does not ask together."""
+    times: set[float] = set()
+    for _ in range(50):
+        source = CachedProviderSource(lambda: KEY, 100)
+        source.credential()
+        assert source._entry is not None
+        times.add(source._entry.refresh - clock.now)
+    assert len(times) > 40
+    assert min(times) >= 80
+    assert max(times) <= 90
+
+
+def test_one_thread_asks_ahead_while_the_others_go_on(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """From then on one thread waits for the new key; the others do not wait and use the present one."""
+    gate = Gate(OTHER_KEY)
+    vault = Vault(KEY, gate)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    authorized(auth)
+    clock.now += 95
+    early = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    others = [pool.submit(authorized, auth) for _ in range(THREADS - 1)]
+    assert {other.result(10) for other in others} == {f"Bearer {KEY}"}
+    gate.opened.set()
+    assert early.result(10) == f"Bearer {OTHER_KEY}"
+    assert authorized(auth) == f"Bearer {OTHER_KEY}"
+    assert vault.calls == 2
+
+
+@pytest.mark.parametrize("failure", [OSError(KEY), None, " ", 5, "two words"])
+def test_a_failure_to_ask_ahead_is_logged_and_the_key_used_on(
+    clock: Clock, failure: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key is good until its time is up; somebody should mend the vault until then."""
+    vault = Vault(KEY, failure)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    authorized(auth)
+    clock.now += 95
+    assert authorized(auth) == authorized(auth) == f"Bearer {KEY}"
+    assert vault.calls == 2, "asking ahead is tried once"
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "asking ahead for a new key failed" in caplog.text
+    assert KEY not in caplog.text
+    clock.now += 5
+    with pytest.raises((KeySourceError, MissingKeyError, InvalidKeyError)):
+        authorized(auth)
+
+
+def test_a_failure_to_ask_ahead_that_takes_too_long_is_a_failure(clock: Clock) -> None:
+    """If the key's time is up when the early call fails, there is nothing to go on with."""
+
+    def slow() -> str:
+        clock.now += 10
+        raise OSError
+
+    auth = BearerEnvAuth(provider=Vault(KEY, slow), ttl=100)
+    authorized(auth)
+    clock.now += 95
+    with pytest.raises(KeySourceError):
+        authorized(auth)
+
+
+def test_a_key_is_asked_for_once_by_32_threads(pool: ThreadPoolExecutor) -> None:
+    """One thread asks, the others wait for its outcome and share it."""
+    gate = Gate(KEY)
+    vault = Vault(gate)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    results = [pool.submit(authorized, auth) for _ in range(THREADS)]
+    waiting(THREADS - 1)
+    gate.opened.set()
+    assert {result.result(10) for result in results} == {f"Bearer {KEY}"}
+    assert vault.calls == 1
+
+
+def test_a_failure_is_shared_by_32_threads(pool: ThreadPoolExecutor) -> None:
+    """They all fail with one call, each with an exception and a request of its own."""
+    cause = OSError("vault")
+    gate = Gate(cause)
+    vault = Vault(gate)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    results = [pool.submit(authorized, auth) for _ in range(THREADS)]
+    waiting(THREADS - 1)
+    gate.opened.set()
+    errors = [result.exception(10) for result in results]
+    assert vault.calls == 1
+    assert {type(error) for error in errors} == {KeySourceError}
+    assert {id(error.__cause__) for error in errors if error} == {id(cause)}
+    assert len({id(error) for error in errors}) == THREADS
+    assert len({id(error.request) for error in errors if isinstance(error, KeySourceError)}) == THREADS
+
+
+def test_a_failure_is_not_remembered() -> None:
+    """The next request asks again."""
+    auth = BearerEnvAuth(provider=Vault(OSError(), None, KEY), ttl=100)
+    with pytest.raises(KeySourceError):
+        authorized(auth)
+    with pytest.raises(MissingKeyError):
+        authorized(auth)
+    assert authorized(auth) == f"Bearer {KEY}"
+
+
+def test_an_interrupted_call_leaves_the_others_to_ask(pool: ThreadPoolExecutor) -> None:
+    """Ctrl-C in the asking thread is no outcome: one of those that waited asks."""
+    gate = Gate(KeyboardInterrupt())
+    vault = Vault(gate, KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    first = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    others = [pool.submit(authorized, auth) for _ in range(THREADS - 1)]
+    waiting(THREADS - 1)
+    gate.opened.set()
+    assert isinstance(first.exception(10), KeyboardInterrupt)
+    assert {other.result(10) for other in others} == {f"Bearer {KEY}"}
+    assert vault.calls == 2
+
+
+def test_a_provider_that_asks_for_its_own_key_does_not_hang() -> None:
+    """It would wait for itself."""
+
+    def vault() -> str:
+        return authorized(auth)
+
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    with pytest.raises(KeySourceError) as caught:
+        authorized(auth)
+    assert "asks for the very key it is to return" in str(caught.value.__cause__)
+
+
+def test_a_refused_key_is_dropped_only_if_it_is_the_one_kept() -> None:
+    """A thread that is refused late does not drop the key that another one has got since."""
+    vault = Vault(KEY, OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    refused = authorized(auth)
+    assert [str(auth.credential_after(refused)) for _ in range(THREADS)] == [f"Bearer {OTHER_KEY}"] * THREADS
+    assert vault.calls == 2
+
+
+def test_a_call_from_before_the_refusal_is_not_waited_for(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """It may bring the refused key again, so it is neither shared nor kept."""
+    gate = Gate(KEY)
+    vault = Vault(KEY, gate, OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    refused = authorized(auth)
+    clock.now += 95
+    early = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    assert str(auth.credential_after(refused)) == f"Bearer {OTHER_KEY}"
+    gate.opened.set()
+    assert early.result(10) == f"Bearer {KEY}"
+    assert authorized(auth) == f"Bearer {OTHER_KEY}"
+
+
+def test_a_failure_from_before_the_refusal_does_not_bring_the_key_back(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """What it would go on with has been refused."""
+    gate = Gate(OSError())
+    auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
+    refused = authorized(auth)
+    clock.now += 95
+    early = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    auth.credential_after(refused)
+    gate.opened.set()
+    assert isinstance(early.exception(10), KeySourceError)
+
+
+def test_whoever_comes_late_uses_what_has_just_come(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the first look and the lock, another thread may have asked."""
+    vault = Vault(KEY)
+    source = CachedProviderSource(vault, 100)
+    source.credential()
+    assert source._renewed() == f"Bearer {KEY}"
+    assert vault.calls == 1
+
+
+@pytest.mark.parametrize("ttl", [0, -1, 0.0, math.inf, -math.inf, math.nan])
+def test_ttl_is_positive_and_finite(ttl: float) -> None:
+    """Anything else is refused when the object is made."""
+    with pytest.raises(ValueError, match="ttl= is not a positive, finite number"):
+        BearerEnvAuth(provider=Vault(KEY), ttl=ttl)
+
+
+@pytest.mark.parametrize("ttl", ["60", True, [60]])
+def test_ttl_is_a_number(ttl: Any) -> None:
+    """Anything else is refused when the object is made."""
+    with pytest.raises(TypeError, match="give a number of seconds"):
+        BearerEnvAuth(provider=Vault(KEY), ttl=ttl)
+
+
+@pytest.mark.parametrize("sources", [{}, {"env": "TGW_API_KEY"}, {"file": "key"}])
+def test_ttl_needs_a_provider(sources: dict[str, Any]) -> None:
+    """Variables and files are read anew for every request, so there is nothing to keep."""
+    with pytest.raises(ValueError, match="ttl= comes without provider="):
+        BearerEnvAuth(**sources, ttl=60)
+
+
+def in_child(act: Callable[[], bool]) -> bool:
+    """Whether ``act`` says True in a forked child; a child that hangs is killed and says False."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        try:
+            status = 0 if act() else 1
+        except BaseException:
+            status = 2
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+class TestFork:
+    """A forked child has neither the parent's threads nor their locks."""
+
+    def test_while_another_thread_asks(self, pool: ThreadPoolExecutor) -> None:
+        """The child asks itself instead of waiting for a thread that it has not inherited."""
+        gate = Gate(KEY)
+        auth = BearerEnvAuth(provider=Vault(gate, OTHER_KEY), ttl=100)
+        asking = pool.submit(authorized, auth)
+        assert gate.reached.wait(10)
+        assert in_child(lambda: authorized(auth) == f"Bearer {OTHER_KEY}")
+        gate.opened.set()
+        assert asking.result(10) == f"Bearer {KEY}"
+
+    def test_while_another_thread_asks_ahead(self, clock: Clock, pool: ThreadPoolExecutor) -> None:
+        """The child asks ahead itself."""
+        gate = Gate(KEY)
+        auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
+        authorized(auth)
+        clock.now += 95
+        asking = pool.submit(authorized, auth)
+        assert gate.reached.wait(10)
+        assert in_child(lambda: authorized(auth) == f"Bearer {OTHER_KEY}")
+        gate.opened.set()
+        asking.result(10)
+
+    def test_while_another_thread_holds_the_lock(self, pool: ThreadPoolExecutor) -> None:
+        """The child's lock is free."""
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with cache_module._lock:
+                held.set()
+                assert release.wait(10)
+
+        holding = pool.submit(hold)
+        assert held.wait(10)
+        auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
+        assert in_child(lambda: authorized(auth) == f"Bearer {KEY}")
+        release.set()
+        holding.result(10)
+
+    def test_the_kept_key_is_inherited(self) -> None:
+        """A child of a worker pool does not ask anew for what its parent has."""
+        vault = Vault(KEY)
+        auth = BearerEnvAuth(provider=vault, ttl=100)
+        authorized(auth)
+        assert in_child(lambda: authorized(auth) == f"Bearer {KEY}" and vault.calls == 1)

@@ -1,0 +1,170 @@
+"""What a key may look like, and the header value that hides itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_bearer_env import InvalidKeyError
+from requests_bearer_env.credential import Credential, parse
+from requests_bearer_env.sources import EnvSource
+
+SOURCE = EnvSource("TGW_API_KEY")
+
+VISIBLE = [chr(code) for code in range(0x21, 0x7F)]
+#: Letters and digits only: nothing that can be taken for quotes, a scheme or NAME=value.
+PLAIN_KEYS = st.text(string.ascii_letters + string.digits + "-._~+/", min_size=1).map(lambda key: f"sk-{key}")
+WHITE = st.text(" \t\r\n\f\v\u00a0\u2003", max_size=4)
+
+
+def value(raw: str) -> str | None:
+    """What is sent for a raw value, as a plain str."""
+    credential = parse(raw, SOURCE)
+    return None if credential is None else str(credential)
+
+
+def refusal(raw: str) -> str:
+    """The message a raw value is refused with."""
+    with pytest.raises(InvalidKeyError) as caught:
+        parse(raw, SOURCE)
+    return str(caught.value)
+
+
+@given(PLAIN_KEYS, WHITE, WHITE)
+def test_white_space_around_is_trimmed_and_nothing_inside_is_altered(key: str, before: str, after: str) -> None:
+    """The header is the scheme, one space, and the key exactly as it was."""
+    assert value(before + key + after) == f"Bearer {key}"
+
+
+@given(PLAIN_KEYS, st.sampled_from(["Bearer", "bearer", "BEARER", "bEaReR"]), st.text(" \t", min_size=1, max_size=3))
+def test_a_leading_scheme_is_dropped(key: str, scheme: str, space: str) -> None:
+    """The scheme is in the header once, whatever the case it was stored in."""
+    assert value(scheme + space + key) == f"Bearer {key}"
+
+
+@given(st.text(st.sampled_from(VISIBLE), min_size=1, max_size=60))
+def test_visible_ascii_is_sent_unaltered_or_refused(key: str) -> None:
+    """No visible key is ever sent as another one."""
+    try:
+        sent = value(key)
+    except InvalidKeyError:
+        assert "=" in key or key[0] == key[-1] in "\"'" or key.lower() == "bearer"
+    else:
+        assert sent == f"Bearer {key}"
+
+
+@given(st.text(max_size=60))
+def test_what_is_sent_is_a_well_formed_header(raw: str) -> None:
+    """Whatever a source has, the header is the scheme, one space and visible ASCII, or there is none."""
+    try:
+        sent = value(raw)
+    except InvalidKeyError:
+        return
+    assert sent is None or (sent.startswith("Bearer ") and set(sent[7:]) <= set(VISIBLE) and sent[7:] != "")
+
+
+@pytest.mark.parametrize(
+    "key", ["1|abc", "abc==", "abc=", "p@ss:w{o}rd", "bearerabc", "B", "b-1", "'", '"x', "x'", "a=", "x=1"]
+)
+def test_unusual_keys_are_sent_as_they_are(key: str) -> None:
+    """RFC 6750's b64token is narrower than the keys in use, so it is not enforced."""
+    assert value(key) == f"Bearer {key}"
+
+
+@pytest.mark.parametrize("raw", ["", " ", "\n", "\t \r\n", "\u00a0"])
+def test_blank_is_no_key(raw: str) -> None:
+    """Blank and unset are the same."""
+    assert value(raw) is None
+
+
+@pytest.mark.parametrize("raw", ["Bearer", "bearer ", " BEARER\n"])
+def test_the_scheme_alone_is_refused(raw: str) -> None:
+    """The word Bearer without a key is a mistake, not a key."""
+    assert "the word Bearer alone" in refusal(raw)
+
+
+@pytest.mark.parametrize("raw", ["'abc'", '"abc"', "''", "Bearer 'abc'"])
+def test_quotes_around_are_refused(raw: str) -> None:
+    """Quotes would be sent as part of the key; the message says that they are there."""
+    assert "wrapped in quotes" in refusal(raw)
+
+
+@pytest.mark.parametrize("raw", ["TGW_API_KEY=abc", "export TGW_API_KEY=abc", "api_key=abc", 'TGW_KEY="abc"'])
+def test_a_dotenv_line_is_refused(raw: str) -> None:
+    """A line of a dotenv file is not a key; the message says what it is."""
+    assert "NAME=value" in refusal(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "seen"),
+    [
+        ("abc def", "SPACE (U+0020) at position 4"),
+        ("abc\tdef", "TAB (U+0009) at position 4"),
+        ("abc\ndef", "LINE FEED (U+000A) at position 4; it has more than one line"),
+        ("abc\r\ndef", "CARRIAGE RETURN (U+000D) at position 4; it has more than one line"),
+        ("a\0b\0", "NULL (U+0000) at position 2; it may be stored as UTF-16"),
+        ("abc\x1b[0m", "ESCAPE (U+001B) at position 4"),
+        ("\x7fabc", "DELETE (U+007F) at position 1"),
+        ("ab\x01c", "an unnamed character (U+0001) at position 3"),
+        ("ab\u200bc", "ZERO WIDTH SPACE (U+200B) at position 3"),
+        ("\ufeffabc", "ZERO WIDTH NO-BREAK SPACE (U+FEFF) at position 1"),
+        ("k\u00e9y", "LATIN SMALL LETTER E WITH ACUTE (U+00E9) at position 2"),
+        ("ke\udcff", "the byte 0xFF, which is not UTF-8, at position 3"),
+        ("Bearer abc\u2026", "HORIZONTAL ELLIPSIS (U+2026) at position 4"),
+        ("Token abc", "SPACE (U+0020) at position 6"),
+    ],
+)
+def test_the_offending_character_is_named_with_its_position(raw: str, seen: str) -> None:
+    """A key has visible ASCII only; the message names what else is there, and where."""
+    assert seen in refusal(raw)
+
+
+def test_a_refusal_says_where_the_value_came_from_and_its_length() -> None:
+    """Where it came from and how long it is helps to find it; a length gives no key away."""
+    message = refusal(" abc def ")
+    assert message.startswith("the value of environment variable TGW_API_KEY (7 characters) cannot be a key: ")
+
+
+@given(PLAIN_KEYS, st.sampled_from(["\n", " ", "\0", "\u200b", "é", "\udc80"]), PLAIN_KEYS)
+def test_a_refusal_shows_nothing_of_the_key(before: str, offender: str, after: str) -> None:
+    """Not even the offending character's neighbours are in the message."""
+    message = refusal(f"{before}{offender}{after}")
+    assert before not in message
+    assert after not in message
+
+
+def test_the_header_hides_itself() -> None:
+    """What prints a header's repr prints no key; neither do slices of it, as traceback printers make."""
+    credential = Credential("Bearer abc")
+    for shown in (repr(credential), repr([credential]), f"{credential!r}", repr(credential[:9]), repr(credential[-3:])):
+        assert "abc" not in shown
+
+
+def test_the_header_equals_its_plain_form() -> None:
+    """Code that compares, hashes or sends it sees the plain value."""
+    credential = Credential("Bearer abc")
+    assert credential == "Bearer abc"
+    assert hash(credential) == hash("Bearer abc")
+    assert credential.encode("latin-1") == b"Bearer abc"
+    assert credential[7:] == "abc"
+
+
+def test_copies_of_the_header_are_exact() -> None:
+    """Headers are copied on redirects; the copy must be sent as the original."""
+    credential = Credential("Bearer abc")
+    for copied in (copy.copy(credential), copy.deepcopy(credential), copy.deepcopy({"a": credential})["a"]):
+        assert copied == "Bearer abc"
+        assert repr(copied) == repr(credential)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_of_the_header_has_no_key(protocol: int) -> None:
+    """Pickles are stored and sent around; the key is not in them."""
+    pickled = pickle.dumps(Credential("Bearer abc"), protocol)
+    assert b"abc" not in pickled
+    assert pickle.loads(pickled) == "Bearer ***"

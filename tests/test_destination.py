@@ -1,0 +1,293 @@
+"""Where a key may go."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.exceptions import RequestException
+from urllib3.util import parse_url
+
+from requests_bearer_env import InsecureTransportError, UntrustedHostError
+from requests_bearer_env.destination import Destination, Hosts, Origin, origin_of
+
+LABEL = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
+NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
+
+
+def prepared(url: str) -> str:
+    """The URL that requests connects to."""
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    assert request.url is not None
+    return request.url
+
+
+def names(pattern: str, url: str) -> bool:
+    """Whether a pattern names a URL's host."""
+    return Destination([pattern], ()).names(prepared(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://example.com", ("https", "example.com", 443)),
+        ("https://example.com:8443/x", ("https", "example.com", 8443)),
+        ("http://example.com", ("http", "example.com", 80)),
+        ("HTTPS://EXAMPLE.com/", ("https", "example.com", 443)),
+        ("https://example.com@evil.test/", ("https", "evil.test", 443)),
+        ("https://example.com:443@evil.test/", ("https", "evil.test", 443)),
+        ("https://example.com%2f@evil.test/", ("https", "evil.test", 443)),
+        ("https://evil.test/@example.com", ("https", "evil.test", 443)),
+        ("https://evil.test?@example.com", ("https", "evil.test", 443)),
+        ("https://evil.test#@example.com", ("https", "evil.test", 443)),
+        ("https://bücher.example/", ("https", "xn--bcher-kva.example", 443)),
+        ("https://[::1]:5000/", ("https", "[::1]", 5000)),
+        ("https://[FE80::A]/", ("https", "[fe80::a]", 443)),
+        ("https://example.com./", ("https", "example.com.", 443)),
+        ("https://example.com:443/", ("https", "example.com", 443)),
+    ],
+)
+def test_the_origin_is_that_of_the_connection(url: str, origin: tuple[str, str, int]) -> None:
+    """Scheme, host and port are those that requests will connect to."""
+    assert origin_of(prepared(url)) == origin
+
+
+@given(st.text("ab.:/?#@\\[]%*1é ", max_size=20))
+def test_the_origin_agrees_with_what_urllib3_connects_to(rest: str) -> None:
+    """For any URL that requests accepts, the host and port are urllib3's, or there is none."""
+    try:
+        url = prepared(f"https://{rest}")
+        connection = parse_url(url)
+    except (RequestException, ValueError):
+        return
+    origin = origin_of(url)
+    assert origin is None or (origin.host, origin.port) == (connection.host, connection.port or 443)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "https://",
+        "https:///x",
+        "ftp://example.com/",
+        "https://exa mple.com/",
+        "https://example.com\\@evil.test/",
+        "https://a@b@example.com/",
+        "https://example.com:x/",
+        "https://[::1/",
+        "http\u017f://example.com/",
+        "example.com",
+    ],
+)
+def test_what_is_no_plain_url_has_no_origin(url: str | None) -> None:
+    """Where parsers could differ, there is no origin, so nothing is sent."""
+    assert origin_of(url) is None
+    with pytest.raises(InsecureTransportError, match="no https:// and plain host name"):
+        Destination(None, ()).check(url)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "url"),
+    [
+        ("api.example.com", "https://api.example.com/v1"),
+        ("API.Example.COM", "https://api.example.com/"),
+        ("api.example.com", "https://API.EXAMPLE.com:8443/"),
+        ("api.example.com:8443", "https://api.example.com:8443/"),
+        ("api.example.com:443", "https://api.example.com/"),
+        ("*.example.org", "https://a.example.org/"),
+        ("*.example.org", "https://a.b.example.org:1/"),
+        ("*.example.org:8443", "https://a.example.org:8443/"),
+        ("*.BÜCHER.example", "https://a.xn--bcher-kva.example/"),
+        ("bücher.example", "https://BÜCHER.example/"),
+        ("[::1]", "https://[::1]:5000/"),
+        ("::1", "https://[::1]/"),
+        ("[::1]:5000", "https://[::1]:5000/"),
+        ("127.0.0.1", "https://127.0.0.1/"),
+        ("tgw", "https://tgw/"),
+    ],
+)
+def test_a_pattern_names_its_hosts(pattern: str, url: str) -> None:
+    """Hosts compare as requests normalises them; without a port, any port is meant."""
+    assert names(pattern, url)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "url"),
+    [
+        ("example.com", "https://example.com.evil.test/"),
+        ("example.com", "https://example.com@evil.test/"),
+        ("example.com", "https://evilexample.com/"),
+        ("example.com", "https://api.example.com/"),
+        ("example.com", "https://example.com./"),
+        ("example.com:8443", "https://example.com/"),
+        ("example.com:443", "https://example.com:8443/"),
+        ("*.example.org", "https://example.org/"),
+        ("*.example.org", "https://evilexample.org/"),
+        ("*.example.org", "https://a.example.org.evil.test/"),
+        ("*.example.org:8443", "https://a.example.org/"),
+        ("127.0.0.1", "https://127.0.0.2/"),
+        ("127.0.0.1", "https://127.0.0.1.evil.test/"),
+        ("::1", "https://[::2]/"),
+    ],
+)
+def test_a_pattern_names_no_other_host(pattern: str, url: str) -> None:
+    """Neither a longer nor a shorter name, nor another port, nor what only looks alike."""
+    assert not names(pattern, url)
+
+
+@given(NAME, NAME)
+def test_an_exact_pattern_names_one_host(host: str, other: str) -> None:
+    """A pattern without a star names a URL's host if and only if they are equal but for case."""
+    try:
+        patterns = Hosts("hosts", host, wildcards=True)
+        origin = origin_of(prepared(f"https://{other}/"))
+    except (ValueError, RequestException):
+        return
+    assert origin is not None
+    assert patterns.name(origin) == (host.lower() == other.lower())
+
+
+@given(NAME, NAME)
+def test_a_wildcard_names_subdomains_only(domain: str, other: str) -> None:
+    """A star stands for one or more labels."""
+    try:
+        patterns = Hosts("hosts", f"*.{domain}", wildcards=True)
+        origin = origin_of(prepared(f"https://{other}/"))
+    except (ValueError, RequestException):
+        return
+    assert origin is not None
+    assert patterns.name(origin) == other.lower().endswith(f".{domain.lower()}")
+
+
+def test_a_wildcard_needs_a_label_in_its_place() -> None:
+    """An empty label is no subdomain; requests would not prepare such a URL, but hands can."""
+    assert not Hosts("hosts", "*.example.org", wildcards=True).name(Origin("https", ".example.org", 443))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("https://api.example.com", "is a URL, not a host"),
+        ("//api.example.com", "is a URL, not a host"),
+        ("api.example.com/v1", "is not a host"),
+        ("user@example.com", "is not a host"),
+        ("exa mple.com", "is not a host"),
+        ("", "is not a host"),
+        ("*", "is not a host"),
+        ("*.", "is not a host"),
+        ("api.*.com", "is not a host"),
+        ("*example.com", "is not a host"),
+        ("example.com:", "is not a host"),
+        ("example.com:x", "is not a host"),
+        ("example.com:0", "not between 1 and 65535"),
+        ("example.com:65536", "not between 1 and 65535"),
+        ("*.127.0.0.1", "wildcard on an address"),
+        ("*.[::1]", "wildcard on an address"),
+        (".example.com", "not a host that requests accepts"),
+        ("\u2048.example", "not a host that requests accepts"),
+    ],
+)
+def test_what_is_no_host_pattern_is_refused(pattern: str, words: str) -> None:
+    """A wrong pattern is an error when the object is made; the message says which item it is."""
+    with pytest.raises(ValueError, match="hosts= item 2") as caught:
+        Destination(["example.com", pattern], ())
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("patterns", [True, 5, b"example.com", None])
+def test_hosts_must_be_names(patterns: Any) -> None:
+    """``allow_http=True`` and the like are refused: hosts are named."""
+    with pytest.raises(TypeError, match="allow_http= takes host names"):
+        Destination(None, patterns)
+
+
+def test_an_item_that_is_no_str_is_refused() -> None:
+    """Each item is a str."""
+    items: Any = [b"example.com"]
+    with pytest.raises(TypeError, match="hosts= item 1 is bytes"):
+        Hosts("hosts", items, wildcards=True)
+
+
+def test_a_wildcard_is_refused_for_plain_http() -> None:
+    """Whoever allows plain HTTP names each host."""
+    with pytest.raises(ValueError, match="allow_http= item 1 is a wildcard"):
+        Destination(None, ["*.example.com"])
+
+
+def test_an_empty_list_of_hosts_is_refused() -> None:
+    """No hosts is a mistake in the caller's configuration, and never means anywhere."""
+    with pytest.raises(ValueError, match="hosts= is empty"):
+        Destination([], ())
+
+
+def test_patterns_are_sorted_and_normal() -> None:
+    """Equal configurations have equal patterns, so that objects compare equal."""
+    patterns = Hosts("hosts", ["b.example", "A.example:8443", "*.C.example", "b.example"], wildcards=True).patterns
+    assert patterns == ("*.c.example", "a.example:8443", "b.example")
+    assert Hosts("hosts", "b.example", wildcards=True).patterns == ("b.example",)
+
+
+def test_plain_http_is_refused_with_the_remedies() -> None:
+    """The message says what was seen, where, and the two things to do; no path and no user name."""
+    with pytest.raises(InsecureTransportError) as caught:
+        Destination(None, ()).check("http://user:pass@tgw.local:5000/v1?secret=1")
+    assert str(caught.value) == (
+        "the key was not sent to http://tgw.local:5000 because plain HTTP shows it to everyone on the way: "
+        "use https://, or if you trust that way, allow_http=['tgw.local']"
+    )
+
+
+def test_another_host_is_refused_with_the_hosts() -> None:
+    """The message names the host that was seen and those that are allowed."""
+    with pytest.raises(
+        UntrustedHostError, match=r"https://evil\.test because hosts= names only \*\.a\.example, b\.example"
+    ):
+        Destination(["b.example", "*.a.example"], ()).check("https://evil.test/")
+
+
+def test_plain_http_is_allowed_for_a_named_host() -> None:
+    """``allow_http=`` names hosts, on any port unless one is given."""
+    Destination(None, ["localhost"]).check("http://localhost:5000/")
+    Destination(None, "localhost:5000").check("http://localhost:5000/")
+    with pytest.raises(InsecureTransportError):
+        Destination(None, "localhost:5000").check("http://localhost/")
+
+
+def test_plain_http_to_a_named_host_still_needs_hosts() -> None:
+    """``allow_http=`` does not widen ``hosts=``."""
+    with pytest.raises(UntrustedHostError):
+        Destination(["b.example"], ["localhost"]).check("http://localhost/")
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_plain_http_through_a_proxy_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would read the key; the message gives NO_PROXY as the remedy and not the proxy's password."""
+    monkeypatch.setenv(variable, "http://user:hunter2@proxy.example:3128")
+    with pytest.raises(InsecureTransportError, match=r"NO_PROXY=tgw\.local") as caught:
+        Destination(None, ["tgw.local"]).check("http://tgw.local:5000/")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_no_proxy_makes_plain_http_direct_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remedy works."""
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "tgw.local")
+    Destination(None, ["tgw.local"]).check("http://tgw.local:5000/")
+
+
+def test_a_proxy_for_https_does_not_matter() -> None:
+    """Through a proxy, https is a tunnel that it cannot read."""
+    Destination(["b.example"], ()).check("https://b.example/")
+
+
+def test_no_hosts_name_nothing() -> None:
+    """Without ``hosts=`` no host is trusted in words, though any may be asked."""
+    assert not Destination(None, ()).names("https://b.example/")
+    assert not Destination(["b.example"], ()).names(None)

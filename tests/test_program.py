@@ -1,0 +1,199 @@
+"""A provider that runs a program."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from requests_bearer_env import BearerEnvAuth, KeySourceError, MissingKeyError, command
+from requests_bearer_env.sources import ProviderError
+
+from .conftest import KEY
+from .test_sources import authorized
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    """A command line that runs some Python."""
+    return [sys.executable, "-I", "-S", "-c", code, *arguments]
+
+
+def refusal(argv: list[str], timeout: float = 30) -> str:
+    """The message of the error that a request fails with."""
+    with pytest.raises(KeySourceError) as caught:
+        authorized(BearerEnvAuth(provider=command(argv, timeout=timeout)))
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def test_what_it_prints_is_the_key() -> None:
+    """Its standard output is the key."""
+    assert authorized(BearerEnvAuth(provider=command(python("print('abc')")))) == "Bearer abc"
+
+
+def test_no_shell_is_used() -> None:
+    """An argument is an argument, whatever is in it."""
+    auth = BearerEnvAuth(provider=command(python("import sys; print(sys.argv[1])", "$HOME;`id`")))
+    assert authorized(auth) == "Bearer $HOME;`id`"
+
+
+def test_a_path_is_an_argument(tmp_path: Path) -> None:
+    """Arguments are str or PathLike."""
+    (tmp_path / "key").write_text(KEY)
+    assert authorized(BearerEnvAuth(provider=command(["cat", tmp_path / "key"]))) == f"Bearer {KEY}"
+
+
+def test_nothing_printed_is_no_key() -> None:
+    """As with every provider."""
+    with pytest.raises(MissingKeyError, match="provider command true returned nothing"):
+        authorized(BearerEnvAuth(provider=command(["true"])))
+
+
+def test_a_failure_names_the_program_and_its_status() -> None:
+    """It shows neither arguments nor output, which may hold the key."""
+    message = refusal(["/bin/sh", "-c", f"echo {KEY}; echo {KEY} >&2; exit 3"])
+    assert message == "command sh failed with exit status 3; run it by hand to see why"
+
+
+def test_a_signal_is_named() -> None:
+    """A program that is killed has no exit status."""
+    assert refusal(["sh", "-c", "kill -9 $$"]) == "command sh was ended by signal 9; run it by hand to see why"
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/no/such/program"])
+def test_a_program_that_is_not_there_is_named(program: str) -> None:
+    """The reason is the system's."""
+    assert refusal([program, KEY]) == (
+        f"command {Path(program).name} cannot be started: No such file or directory; "
+        "check that it is installed and on the PATH"
+    )
+
+
+def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    """At the end of its time it is killed, and nothing is left of it."""
+    pid = tmp_path / "pid"
+    assert refusal(["sh", "-c", f"echo $$ > {pid}; exec sleep 60"], timeout=0.3) == (
+        "command sh did not finish within 0.3 s; run it by hand to see why"
+    )
+    assert subprocess.run(["ps", "-p", pid.read_text().strip()], capture_output=True, check=False).returncode == 1
+
+
+def test_one_that_closes_its_output_and_goes_on_is_ended() -> None:
+    """The time is the program's, not its output's."""
+    assert "did not finish within 0.3 s" in refusal(["sh", "-c", "exec >&-; exec sleep 60"], timeout=0.3)
+
+
+def test_a_grandchild_that_holds_the_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """The program has ended, but its output has not; that may never happen."""
+    start = time.perf_counter()
+    pid = tmp_path / "pid"
+    message = refusal(["sh", "-c", f"sleep 60 & echo $! > {pid}; echo abc"], timeout=0.3)
+    assert "did not finish within 0.3 s" in message
+    assert time.perf_counter() - start < 30
+    subprocess.run(["kill", pid.read_text().strip()], check=True)
+    for thread in threading.enumerate():
+        if thread.name.startswith("Thread") and thread.daemon:
+            thread.join(10)
+
+
+def test_endless_output_is_not_read_to_its_end() -> None:
+    """After 16 KiB the program is ended."""
+    assert refusal(["yes"]) == "command yes printed more than 16384 bytes; run it by hand to see why"
+
+
+def test_it_reads_nothing_from_the_terminal() -> None:
+    """A program that asks a question gets no answer instead of hanging."""
+    assert authorized(BearerEnvAuth(provider=command(["sh", "-c", "cat; echo abc"]))) == "Bearer abc"
+
+
+def test_its_standard_error_goes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
+    """Who can say what a program prints there."""
+    authorized(BearerEnvAuth(provider=command(["sh", "-c", f"echo {KEY} >&2; echo abc"])))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupt_ends_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while it runs leaves nothing behind."""
+    real = threading.Thread.join
+    processes: list[subprocess.Popen[Any]] = []
+    popen = subprocess.Popen
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[Any]:
+        processes.append(popen(*arguments, **options))
+        return processes[-1]
+
+    def interrupt(thread: threading.Thread, timeout: float | None = None) -> None:
+        monkeypatch.setattr(threading.Thread, "join", real)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(threading.Thread, "join", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        command(["sleep", "60"])()
+    assert processes[0].returncode == -9
+
+
+def test_a_failure_outside_of_a_request_is_a_provider_error() -> None:
+    """Called by hand it says the same."""
+    with pytest.raises(ProviderError, match="command false failed with exit status 1"):
+        command(["false"])()
+
+
+def test_arguments_are_not_shown() -> None:
+    """Only the program is."""
+    auth = BearerEnvAuth(provider=command(["/usr/bin/echo", KEY]))
+    assert repr(auth) == "BearerEnvAuth(<provider command echo>)"
+    assert repr(command(["/usr/bin/echo", KEY])) == "<command echo>"
+
+
+def test_equal_commands_are_equal() -> None:
+    """By arguments and timeout; so are the auth objects, and copies through a pickle."""
+    one, same, other = command(["op", "read"]), command(("op", "read")), command(["op", "read"], timeout=10)
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other
+    assert one != "op"
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert (
+        BearerEnvAuth(provider=one, ttl=5)
+        == BearerEnvAuth(provider=same, ttl=5)
+        != BearerEnvAuth(provider=other, ttl=5)
+    )
+
+
+@pytest.mark.parametrize("argv", ["op read", b"op", [b"op"], [5], 5])
+def test_a_command_is_a_list_of_str(argv: Any) -> None:
+    """A string would need a shell."""
+    with pytest.raises(TypeError):
+        command(argv)
+
+
+@pytest.mark.parametrize("argv", [[], [""], ["a\0b"]])
+def test_a_command_has_a_program(argv: list[str]) -> None:
+    """Nothing, or what no system can start, is refused when it is made."""
+    with pytest.raises(ValueError, match="the command has no program, or a NULL in it"):
+        command(argv)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [
+        (0, ValueError),
+        (math.inf, ValueError),
+        (math.nan, ValueError),
+        ("5", TypeError),
+        (True, TypeError),
+        (None, TypeError),
+    ],
+)
+def test_a_timeout_is_positive_and_finite(timeout: Any, error: type[Exception]) -> None:
+    """Every program has an end."""
+    with pytest.raises(error, match="timeout= is"):
+        command(["op"], timeout=timeout)
