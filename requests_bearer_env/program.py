@@ -49,6 +49,9 @@ class Command:
     def __hash__(self) -> int:
         return hash((self._argv, self._timeout))
 
+    def __reduce__(self) -> tuple[type[Command], tuple[tuple[str, ...], float]]:
+        return Command, (self._argv, self._timeout)
+
     def __call__(self) -> bytes:
         """Run the program.
 

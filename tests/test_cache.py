@@ -17,9 +17,8 @@ import pytest
 from requests_bearer_env import BearerEnvAuth, InvalidKeyError, KeySourceError, MissingKeyError
 from requests_bearer_env import cache as cache_module
 from requests_bearer_env.cache import CachedProviderSource
-
-from .conftest import KEY, OTHER_KEY
-from .test_sources import authorized
+from tests.conftest import KEY, OTHER_KEY
+from tests.test_sources import authorized
 
 THREADS = 32
 

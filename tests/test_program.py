@@ -15,9 +15,8 @@ import pytest
 
 from requests_bearer_env import BearerEnvAuth, KeySourceError, MissingKeyError, command
 from requests_bearer_env.sources import ProviderError
-
-from .conftest import KEY
-from .test_sources import authorized
+from tests.conftest import KEY
+from tests.test_sources import authorized
 
 
 def python(code: str, *arguments: str) -> list[str]:

@@ -20,8 +20,7 @@ from requests_bearer_env import (
     MissingKeyError,
     command,
 )
-
-from .conftest import KEY, OTHER_KEY
+from tests.conftest import KEY, OTHER_KEY
 
 
 def authorized(auth: BearerEnvAuth, url: str = "https://api.example/") -> str:

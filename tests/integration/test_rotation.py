@@ -1,0 +1,426 @@
+"""A server that says 401, over real TLS: ask again, send once more if the key has changed."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env.demo import Reply, Request, Server
+from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
+
+OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"
+
+
+class Vault:
+    """A provider whose key is rotated as soon as it has been asked once."""
+
+    def __init__(self, *keys: str | None) -> None:
+        self.keys = list(keys)
+        self.calls = 0
+
+    def __call__(self) -> str | None:
+        self.calls += 1
+        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+
+
+@pytest.fixture
+def rotated() -> BearerEnvAuth:
+    """An auth whose first key is out of date."""
+    return BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+
+
+def statuses(response: requests.Response) -> list[int]:
+    """The statuses of a response and of those before it."""
+    return [*(earlier.status_code for earlier in response.history), response.status_code]
+
+
+def test_a_changed_key_is_sent_once_more(serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
+    """The caller gets the second answer, and the 401 in its history."""
+    server = serve(keyed(OTHER_KEY))
+    response = session.get(server.url(), auth=rotated)
+    assert statuses(response) == [401, 200]
+    assert response.text == "welcome"
+    assert response.history[0].text == "who are you?"
+    assert authorizations(server) == [OLD, NEW]
+    assert response.request.headers["Authorization"] == NEW
+    assert response.history[0].request.headers["Authorization"] == OLD
+
+
+def test_the_same_key_is_not_sent_again(
+    serve: Serve, session: requests.Session, key_env: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then the 401 is the answer."""
+    caplog.set_level(logging.DEBUG, "requests_bearer_env")
+    server = serve(keyed(OTHER_KEY))
+    response = session.get(server.url(), auth=BearerEnvAuth(key_env))
+    assert statuses(response) == [401]
+    assert authorizations(server) == [OLD]
+    assert "the key is still the same" in caplog.text
+
+
+def test_a_key_that_changes_all_the_time_is_sent_twice(serve: Serve, session: requests.Session) -> None:
+    """Once more means once."""
+    server = serve(keyed("another"))
+    response = session.get(server.url(), auth=BearerEnvAuth(provider=Vault("a", "b", "c")))
+    assert statuses(response) == [401, 401]
+    assert authorizations(server) == ["Bearer a", "Bearer b"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+def test_another_status_is_the_answer(
+    status: int, serve: Serve, session: requests.Session, rotated: BearerEnvAuth
+) -> None:
+    """Only 401 says that the credentials are not good (RFC 9110 section 15.5.2)."""
+    server = serve(lambda request: Reply(status))
+    assert statuses(session.get(server.url(), auth=rotated)) == [status]
+    assert len(server.seen) == 1
+
+
+def test_a_request_prepared_twice_is_sent_twice_at_most(serve: Serve, session: requests.Session) -> None:
+    """Two preparations do not make two retries."""
+    server = serve(keyed("another"))
+    auth = BearerEnvAuth(provider=Vault("a", "b", "c", "d"))
+    request = session.prepare_request(requests.Request("GET", server.url(), auth=auth))
+    request.prepare_auth(auth)
+    assert statuses(session.send(request)) == [401, 401]
+
+
+@pytest.mark.parametrize("answer", [None, " ", "two words", OSError(KEY)])
+def test_sources_that_fail_now_leave_the_401(
+    answer: Any, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller gets the 401, and the log says why it stands."""
+    answers: list[Any] = [KEY, answer]
+
+    def vault() -> Any:
+        value = answers.pop(0)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    server = serve(keyed(OTHER_KEY))
+    assert statuses(session.get(server.url(), auth=BearerEnvAuth(provider=vault))) == [401]
+    assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
+    assert "asking for the key again failed" in caplog.text
+    assert KEY not in caplog.text
+
+
+def test_a_variable_changed_meanwhile_is_read(
+    serve: Serve, session: requests.Session, key_env: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever rotates a variable in the process needs no restart."""
+
+    def app(request: Request) -> Reply:
+        monkeypatch.setenv(key_env, OTHER_KEY)
+        return keyed(OTHER_KEY)(request)
+
+    assert statuses(session.get(serve(app).url(), auth=BearerEnvAuth(key_env))) == [401, 200]
+
+
+def test_32_threads_refused_at_once_ask_once(serve: Serve, ca: str) -> None:
+    """The first to be refused drops the kept key; the others find that it is another one by then."""
+    threads = 32
+    barrier = threading.Barrier(threads)
+
+    def app(request: Request) -> Reply:
+        if request.headers["Authorization"] == OLD:
+            barrier.wait(30)
+        return keyed(OTHER_KEY)(request)
+
+    vault = Vault(KEY, OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=3600)
+    server = serve(app)
+
+    def call() -> list[int]:
+        return statuses(requests.get(server.url(), auth=auth, verify=ca, timeout=30))
+
+    with ThreadPoolExecutor(threads) as pool:
+        results = [pool.submit(call) for _ in range(threads)]
+        assert [result.result(60) for result in results] == [[401, 200]] * threads
+    assert vault.calls == 2
+
+
+class TestBody:
+    """A body is sent again exactly, or not at all."""
+
+    def bodies(self, server: Server) -> list[bytes]:
+        """The bodies that the server has seen."""
+        return [request.body for request in server.seen]
+
+    @pytest.mark.parametrize(
+        "data",
+        ["text", b"bytes", bytearray(b"bytes"), memoryview(b"bytes"), {"a": "form"}, None],
+        ids=lambda data: type(data).__name__,
+    )
+    def test_bytes_and_forms_are_sent_again(
+        self, data: Any, serve: Serve, session: requests.Session, rotated: BearerEnvAuth
+    ) -> None:
+        """What is in memory is simply there."""
+        server = serve(keyed(OTHER_KEY))
+        assert statuses(session.post(server.url(), data=data, auth=rotated)) == [401, 200]
+        first, second = self.bodies(server)
+        assert first == second
+
+    def test_json_and_files_are_sent_again(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth
+    ) -> None:
+        """Multipart uploads of requests' own are bytes."""
+        server = serve(keyed(OTHER_KEY))
+        session.post(server.url(), json={"prompt": "Once"}, auth=rotated)
+        session.post(
+            server.url(), files={"f": io.BytesIO(b"x" * 100)}, auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+        )
+        first, second, third, fourth = self.bodies(server)
+        assert first == second == b'{"prompt": "Once"}'
+        assert third == fourth != b""
+
+    @pytest.mark.parametrize("start", [0, 3])
+    def test_a_file_is_sent_again_from_where_it_began(
+        self, start: int, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, tmp_path: Path
+    ) -> None:
+        """Not from its beginning, if the caller had read some of it."""
+        (tmp_path / "body").write_bytes(b"0123456789" * 10_000)
+        server = serve(keyed(OTHER_KEY))
+        with (tmp_path / "body").open("rb") as file:
+            file.seek(start)
+            assert statuses(session.put(server.url(), data=file, auth=rotated)) == [401, 200]
+        first, second = self.bodies(server)
+        assert first == second == (b"0123456789" * 10_000)[start:]
+
+    def test_a_file_like_object_that_cannot_be_iterated_is_sent_again(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth
+    ) -> None:
+        """Requests does not note where such a body began, so this library does."""
+
+        class Reader:
+            def __init__(self) -> None:
+                self.file = io.BytesIO(b"0123456789")
+                self.len = 10
+                self.read, self.seek, self.tell = self.file.read, self.file.seek, self.file.tell
+
+        server = serve(keyed(OTHER_KEY))
+        reader: Any = Reader()
+        assert statuses(session.post(server.url(), data=reader, auth=rotated)) == [401, 200]
+        assert self.bodies(server) == [b"0123456789"] * 2
+
+    @pytest.mark.parametrize("kind", ["generator", "pipe", "closed", "replaced"])
+    def test_a_body_that_is_gone_is_not_sent_again(
+        self,
+        kind: str,
+        serve: Serve,
+        session: requests.Session,
+        rotated: BearerEnvAuth,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Half a body would be worse than a 401; the log says why."""
+
+        class Closing(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                data = super().read(size)
+                if not data:
+                    self.close()
+                return data
+
+        def generate() -> Iterator[bytes]:
+            yield b"0123456789"
+
+        def pipe() -> IO[bytes]:
+            reading, writing = os.pipe()
+            with os.fdopen(writing, "wb") as file:
+                file.write(b"0123456789")
+            return os.fdopen(reading, "rb")
+
+        makers: dict[str, Callable[[], Any]] = {
+            "generator": generate,
+            "pipe": pipe,
+            "closed": lambda: Closing(b"0123456789"),
+            "replaced": lambda: io.BytesIO(b"x"),
+        }
+        data = makers[kind]()
+        server = serve(keyed(OTHER_KEY))
+        request = session.prepare_request(requests.Request("POST", server.url(), data=data, auth=rotated))
+        if kind == "replaced":
+            request.body = io.BytesIO(b"0")
+        assert statuses(session.send(request)) == [401]
+        assert len(server.seen) == 1
+        assert "body cannot be sent twice" in caplog.text
+        data.close()
+
+    def test_the_next_request_has_the_new_key_all_the_same(self, serve: Serve, session: requests.Session) -> None:
+        """A kept key that was refused is dropped, whatever the body."""
+        server = serve(keyed(OTHER_KEY))
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600)
+        assert statuses(session.post(server.url(), data=iter([b"x"]), auth=auth)) == [401]
+        assert statuses(session.post(server.url(), data=iter([b"x"]), auth=auth)) == [200]
+
+
+class TestTheSecondTry:
+    """It is sent as the first one was."""
+
+    def test_with_its_settings(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Streaming, timeout, certificates and proxies are the first try's."""
+        settings: list[dict[str, Any]] = []
+        real = HTTPAdapter.send
+
+        def send(adapter: Any, request: Any, **kwargs: Any) -> requests.Response:
+            settings.append(dict(kwargs))
+            return real(adapter, request, **kwargs)
+
+        monkeypatch.setattr(HTTPAdapter, "send", send)
+        server = serve(keyed(OTHER_KEY))
+        session.get(server.url(), auth=rotated, timeout=(3, 7), stream=True).close()
+        assert settings[0] == settings[1]
+        assert settings[0]["timeout"] == (3, 7)
+        assert settings[0]["verify"] == session.verify
+        assert settings[0]["stream"] is True
+
+    def test_it_streams(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
+        """With ``stream=True`` the body comes when it is asked for."""
+
+        def app(request: Request) -> Reply:
+            reply = keyed(OTHER_KEY)(request)
+            return Reply(reply.status, iter([b"data: 1\n\n", b"data: 2\n\n"])) if reply.status == 200 else reply
+
+        with session.get(serve(app).url(), auth=rotated, stream=True) as response:
+            assert not response._content_consumed
+            assert list(response.iter_lines()) == [b"data: 1", b"", b"data: 2", b""]
+
+    def test_an_endless_401_does_not_hang_a_stream(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth
+    ) -> None:
+        """What the caller did not ask to read is not read, but closed."""
+
+        def endless() -> Iterator[bytes]:
+            while True:
+                yield b"x" * 1000
+
+        def app(request: Request) -> Reply:
+            known = request.headers["Authorization"] == NEW
+            return Reply(200, b"welcome") if known else Reply(401, endless())
+
+        with session.get(serve(app).url(), auth=rotated, stream=True) as response:
+            assert response.text == "welcome"
+
+    def test_a_broken_401_does_not_matter(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its body was not what the caller wanted."""
+
+        def app(request: Request) -> Reply:
+            known = request.headers["Authorization"] == NEW
+            return Reply(200, b"welcome") if known else Reply(401, b"no gzip", (("Content-Encoding", "gzip"),))
+
+        caplog.set_level(logging.DEBUG, "requests_bearer_env")
+        assert session.get(serve(app).url(), auth=rotated).text == "welcome"
+        assert "the body of the 401 could not be read: ContentDecodingError" in caplog.text
+
+    def test_with_its_cookies(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
+        """The Cookie header is the same; cookies set by either answer are in the session afterwards."""
+
+        def app(request: Request) -> Reply:
+            reply = keyed(OTHER_KEY)(request)
+            return Reply(reply.status, reply.body, (("Set-Cookie", f"by{reply.status}=1"),))
+
+        session.cookies.set("mine", "1")
+        server = serve(app)
+        session.get(server.url(), auth=rotated)
+        assert [request.headers["Cookie"] for request in server.seen] == ["mine=1", "mine=1"]
+        assert {cookie.name for cookie in session.cookies} == {"mine", "by401", "by200"}
+
+    def test_elapsed_is_its_own_time(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
+        """And neither nothing nor that of both."""
+        release = threading.Event()
+
+        def app(request: Request) -> Reply:
+            reply = keyed(OTHER_KEY)(request)
+            if reply.status == 401:
+                release.wait(0.3)
+            return reply
+
+        response = session.get(serve(app).url(), auth=rotated)
+        assert timedelta(0) < response.elapsed < response.history[0].elapsed
+
+    def test_on_the_same_connection(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A second handshake would cost more than the request."""
+        ports: set[int] = set()
+        server = serve(keyed(OTHER_KEY))
+        handle = server.process_request_thread
+
+        def count(request: Any, client_address: Any) -> None:
+            ports.add(client_address[1])
+            handle(request, client_address)
+
+        monkeypatch.setattr(server, "process_request_thread", count)
+        assert statuses(session.get(server.url(), auth=rotated)) == [401, 200]
+        assert len(ports) == 1
+
+    def test_hooks_of_the_caller_see_the_second_answer(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth
+    ) -> None:
+        """They run after this library's."""
+        seen: list[int] = []
+        server = serve(keyed(OTHER_KEY))
+        session.get(
+            server.url(), auth=rotated, hooks={"response": lambda response, **_: seen.append(response.status_code)}
+        )
+        assert seen == [200]
+
+    def test_a_failure_of_it_is_the_callers(
+        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """If the network fails now, that is what happened."""
+        real = HTTPAdapter.send
+        sent: list[None] = []
+
+        def send(adapter: Any, request: Any, **kwargs: Any) -> requests.Response:
+            sent.append(None)
+            if len(sent) == 2:
+                raise requests.ConnectionError(request=request)
+            return real(adapter, request, **kwargs)
+
+        monkeypatch.setattr(HTTPAdapter, "send", send)
+        with pytest.raises(requests.ConnectionError):
+            session.get(serve(keyed(OTHER_KEY)).url(), auth=rotated)
+
+
+class TestPickles:
+    """Responses and requests are pickled by caches and worker pools."""
+
+    @pytest.mark.parametrize(
+        "make", [lambda: BearerEnvAuth(provider=lambda: KEY), lambda: BearerEnvAuth("TGW_API_KEY")]
+    )
+    def test_a_pickled_response_has_no_key(
+        self, make: Callable[[], BearerEnvAuth], serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """And it can be pickled, even where the provider cannot."""
+        response = session.get(serve(keyed(KEY)).url(), auth=make())
+        pickled = pickle.dumps(response)
+        assert KEY.encode() not in pickled
+        assert pickle.loads(pickled).text == "welcome"
+
+    def test_a_pickled_request_says_that_it_has_no_key(
+        self, serve: Serve, session: requests.Session, key_env: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is not sent again; the log says what to do."""
+        server = serve(keyed(KEY))
+        request = session.prepare_request(requests.Request("GET", server.url(), auth=BearerEnvAuth(key_env)))
+        assert statuses(session.send(pickle.loads(pickle.dumps(request)))) == [401]
+        assert authorizations(server) == ["Bearer ***"]
+        assert "to a request that was pickled, without its key: prepare it anew" in caplog.text
