@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from email.message import Message
     from types import TracebackType
 
-    from typing_extensions import Self
 
 #: Seconds of silence after which a server gives a connection up.
 _PATIENCE = 10
@@ -163,7 +162,7 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that leave in the middle."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Server:
         self._thread.start()
         return self
 

@@ -12,6 +12,7 @@ import os
 import re
 import select
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .credential import Credential, parse
@@ -43,15 +44,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _PLAIN_NAME = re.compile(r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*", re.ASCII)
 
 
-class Source:
+class Source(ABC):
     """What the sources have in common: immutable, and equal by the arguments that make them."""
 
     __slots__ = ()
 
+    @abstractmethod
     def options(self) -> dict[str, Any]:
         """The arguments of BearerEnvAuth that make this source."""
-        raise NotImplementedError
 
+    @abstractmethod
     def credential(self) -> Credential | None:
         """Ask for the key.
 
@@ -59,18 +61,17 @@ class Source:
             InvalidKeyError: There is something that cannot be a key.
             KeySourceError: The source failed.
         """
-        raise NotImplementedError
 
     def forget(self, refused: object) -> None:
         """Drop a kept key if it is the one that the server refused; most sources keep none."""
 
+    @abstractmethod
     def where(self) -> str:
         """The source in words, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def absence(self) -> str:
         """In words, why there is no key."""
-        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Source) and self.options() == other.options()
@@ -103,15 +104,10 @@ class EnvSource(Source):
         return {"env": self._name}
 
     def credential(self) -> Credential | None:
-        # Subscripts, for get() would cost a tenth of the whole.
-        environ = os.environ
-        try:
-            path = environ[self._file_name]
-        except KeyError:
-            path = ""
-        if path:
+        # No local for os.environ either: its repr shows every variable.
+        if os.environ.get(self._file_name):
             return self._from_file()
-        return parse(environ.get(self._name, ""), self)
+        return parse(os.environ.get(self._name, ""), self)
 
     def _from_file(self) -> Credential | None:
         if not self._names_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import os
@@ -414,6 +415,13 @@ class TestPickles:
         pickled = pickle.dumps(response)
         assert KEY.encode() not in pickled
         assert pickle.loads(pickled).text == "welcome"
+
+    @pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy])
+    def test_a_copied_hook_is_the_same(self, copier: Callable[[Any], Any], rotated: BearerEnvAuth) -> None:
+        """Copies within the process keep what they need to ask again."""
+        request = requests.Request("GET", "https://api.example/", auth=rotated).prepare()
+        (hook,) = request.hooks["response"]
+        assert copier(hook) is hook
 
     def test_a_pickled_request_says_that_it_has_no_key(
         self, serve: Serve, session: requests.Session, key_env: str, caplog: pytest.LogCaptureFixture

@@ -1,0 +1,260 @@
+"""Where the key goes, over real sockets: redirects, netrc, proxies, plain HTTP, wrong certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from requests_bearer_env import BearerEnvAuth, InsecureTransportError, UntrustedHostError
+from requests_bearer_env.demo import Authority, Reply, Request, Server
+from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
+from tests.integration.proxy import Proxy
+from tests.integration.test_rotation import NEW, OLD, Vault, statuses
+
+#: Two names of the same machine, and so two origins.
+HERE, THERE = "localhost", "127.0.0.1"
+
+
+def redirect(location: Callable[[], str], status: int = 302) -> Callable[[Request], Reply]:
+    """An app that sends every request elsewhere."""
+    return lambda request: Reply(status, headers=(("Location", location()),))
+
+
+def netrc(tmp_path: Path, host: str) -> None:
+    """Put an entry for a host into the user's netrc."""
+    path = tmp_path / "home" / ".netrc"
+    path.write_text(f"machine {host} login user password hunter2\n")
+    path.chmod(0o600)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A forward proxy."""
+    with Proxy() as proxy:
+        yield proxy
+
+
+class TestRedirect:
+    """The header is dropped across origins by requests, and stays dropped."""
+
+    def test_within_an_origin_the_key_stays(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """That is requests' business, and is left to it."""
+
+        def app(request: Request) -> Reply:
+            return redirect(lambda: "/there")(request) if request.target == "/" else keyed(KEY)(request)
+
+        server = serve(app)
+        assert statuses(session.get(server.url(), auth=BearerEnvAuth(key_env))) == [302, 200]
+        assert authorizations(server) == [OLD, OLD]
+
+    @pytest.mark.parametrize("host", [HERE, THERE], ids=["another port", "another host"])
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_across_origins_the_key_is_not_sent(
+        self, host: str, status: int, serve: Serve, session: requests.Session
+    ) -> None:
+        """Not even if it has changed and the other origin asks for it."""
+        there = serve(keyed(OTHER_KEY))
+        here = serve(redirect(lambda: there.url(host=host), status))
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+        assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [status, 401]
+        assert authorizations(there) == [None]
+
+    def test_a_host_that_is_named_gets_the_key_once(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Trust given in words: requests has dropped the key, the server asks for it, it is sent."""
+        there = serve(keyed(KEY))
+        here = serve(redirect(lambda: there.url(host=THERE), 307))
+        auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
+        response = session.post(here.url(), data=b"body", auth=auth)
+        assert response.status_code == 200
+        assert authorizations(there) == [None, OLD]
+        assert [request.body for request in there.seen] == [b"body", b"body"]
+
+    def test_a_host_that_is_named_and_refuses_gets_it_once(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Once is once."""
+        there = serve(keyed("another"))
+        here = serve(redirect(lambda: there.url(host=THERE)))
+        session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[HERE, THERE]))
+        assert authorizations(there) == [None, OLD]
+
+    def test_a_port_that_is_not_named_does_not_get_it(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """A pattern with a port means that port."""
+        there = serve(keyed(KEY))
+        here = serve(redirect(lambda: there.url(host=HERE)))
+        session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[f"{HERE}:{here.server_port}"]))
+        assert authorizations(there) == [None]
+
+    def test_a_named_host_does_not_get_it_in_clear(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """``hosts=`` does not allow plain HTTP."""
+        there = serve(keyed(KEY), tls=False)
+        here = serve(redirect(lambda: there.url(host=THERE)))
+        session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[HERE, THERE]))
+        assert authorizations(there) == [None]
+
+    def test_from_plain_http_to_https_is_another_origin(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """The scheme is part of it."""
+        there = serve(keyed(KEY))
+        here = serve(redirect(lambda: there.url(host=HERE)), tls=False)
+        session.get(here.url(), auth=BearerEnvAuth(key_env, allow_http=[HERE]))
+        assert authorizations(here) == [OLD]
+        assert authorizations(there) == [None]
+
+    def test_a_session_that_keeps_the_header_does_not_get_a_new_key_sent(self, serve: Serve, ca: str) -> None:
+        """Whatever header a request carries by then, its origin is another one."""
+
+        class Keeping(requests.Session):
+            def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+                """Leave the header where it is, as recipes on the web have it."""
+
+        there = serve(keyed(OTHER_KEY))
+        here = serve(redirect(lambda: there.url(host=THERE)))
+        with Keeping() as session:
+            session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)), verify=ca)
+        assert authorizations(there) == [OLD]
+
+    def test_after_a_second_try_the_redirected_request_gets_the_new_key(
+        self, serve: Serve, session: requests.Session
+    ) -> None:
+        """Requests follows the redirect with the first try's header, and the 401 there is answered, too."""
+
+        def app(request: Request) -> Reply:
+            reply = keyed(OTHER_KEY)(request)
+            return redirect(lambda: "/there")(request) if reply.status == 200 and request.target == "/" else reply
+
+        server = serve(app)
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600)
+        assert session.get(server.url(), auth=auth).status_code == 200
+        assert authorizations(server) == [OLD, NEW, OLD, NEW]
+
+
+class TestNetrc:
+    """Credentials in netrc do not replace the key, and do not attract it."""
+
+    def test_it_does_not_replace_the_key(
+        self, serve: Serve, session: requests.Session, key_env: str, tmp_path: Path
+    ) -> None:
+        """It is for requests without an auth."""
+        netrc(tmp_path, HERE)
+        server = serve(keyed(KEY))
+        assert session.get(server.url(), auth=BearerEnvAuth(key_env)).status_code == 200
+
+    def test_on_a_redirect_across_origins_the_key_does_not_follow(
+        self, serve: Serve, session: requests.Session, tmp_path: Path
+    ) -> None:
+        """Requests sends what netrc has for that host; that it is refused is no reason to send a key."""
+        netrc(tmp_path, THERE)
+        there = serve(keyed(OTHER_KEY))
+        here = serve(redirect(lambda: there.url(host=THERE)))
+        session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)))
+        (seen,) = authorizations(there)
+        assert str(seen).startswith("Basic ")
+
+    def test_on_a_redirect_within_an_origin_the_key_comes_back(
+        self, serve: Serve, session: requests.Session, key_env: str, tmp_path: Path
+    ) -> None:
+        """Requests puts netrc's credentials in its place; when they are refused, the key is sent."""
+        netrc(tmp_path, HERE)
+
+        def app(request: Request) -> Reply:
+            return redirect(lambda: "/there")(request) if request.target == "/" else keyed(KEY)(request)
+
+        server = serve(app)
+        assert session.get(server.url(), auth=BearerEnvAuth(key_env)).status_code == 200
+        first, second, third = authorizations(server)
+        assert (first, third) == (OLD, OLD)
+        assert str(second).startswith("Basic ")
+
+
+class TestPlainHttp:
+    """Only to hosts that are named, and only directly."""
+
+    def test_it_is_refused_and_nothing_arrives(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """Not even a connection is made."""
+        server = serve(keyed(KEY), tls=False)
+        with pytest.raises(InsecureTransportError):
+            session.post(server.url(), data=b"secret prompt", auth=BearerEnvAuth(key_env))
+        assert server.seen == []
+
+    def test_a_named_host_is_reached(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """A text-generation-webui listens on http://127.0.0.1:5000 unless told otherwise."""
+        server = serve(keyed(KEY), tls=False)
+        auth = BearerEnvAuth(key_env, allow_http=["127.0.0.1", "localhost"])
+        assert session.get(server.url(host=THERE), auth=auth).status_code == 200
+
+    def test_a_changed_key_is_sent_once_more(self, serve: Serve, session: requests.Session) -> None:
+        """As over https."""
+        server = serve(keyed(OTHER_KEY), tls=False)
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), allow_http=[HERE])
+        assert statuses(session.get(server.url(), auth=auth)) == [401, 200]
+
+    def test_through_a_proxy_it_is_refused(
+        self, serve: Serve, session: requests.Session, key_env: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The proxy would read the key."""
+        monkeypatch.setenv("http_proxy", proxy.url)
+        server = serve(keyed(KEY), tls=False)
+        with pytest.raises(InsecureTransportError, match="NO_PROXY=localhost"):
+            session.get(server.url(), auth=BearerEnvAuth(key_env, allow_http=[HERE]))
+        assert proxy.seen == []
+
+    def test_a_new_key_is_not_sent_through_a_proxy_given_to_requests(
+        self, serve: Serve, session: requests.Session, proxy: Proxy
+    ) -> None:
+        """The first try cannot know of it, as is documented; the second one does."""
+        server = serve(keyed(OTHER_KEY), tls=False)
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), allow_http=[HERE])
+        assert statuses(session.get(server.url(), auth=auth, proxies={"http": proxy.url})) == [401]
+        assert len(proxy.seen) == 1
+
+
+class TestHttps:
+    """TLS to the very end."""
+
+    def test_a_proxy_sees_no_key(
+        self, serve: Serve, session: requests.Session, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It tunnels, and so does the second try."""
+        monkeypatch.setenv("https_proxy", proxy.url)
+        server = serve(keyed(OTHER_KEY))
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+        assert statuses(session.get(server.url(), auth=auth)) == [401, 200]
+        session.close()  # or the tunnel would stay, and the proxy with it
+        assert proxy.seen
+        assert all(head.startswith("CONNECT ") and "Bearer" not in head for head in proxy.seen)
+
+    def test_a_wrong_certificate_gets_no_key(self, serve: Serve, key_env: str) -> None:
+        """Requests checks it before anything is sent; the error is requests' own."""
+        server = serve(keyed(KEY))
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(server.url(), auth=BearerEnvAuth(key_env), timeout=10)
+        assert server.seen == []
+
+    def test_a_certificate_for_another_name_gets_no_key(
+        self, authority: Authority, session: requests.Session, key_env: str
+    ) -> None:
+        """The name is part of the certificate's check."""
+        with Server(keyed(KEY), authority.context("tgw.example")) as server:
+            with pytest.raises(requests.exceptions.SSLError):
+                session.get(server.url(), auth=BearerEnvAuth(key_env))
+            assert server.seen == []
+
+    def test_a_host_that_is_not_named_is_not_reached(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """``hosts=`` binds the key."""
+        server = serve(keyed(KEY))
+        auth = BearerEnvAuth(key_env, hosts=[HERE])
+        with pytest.raises(UntrustedHostError):
+            session.get(server.url(host=THERE), auth=auth)
+        assert server.seen == []
+        assert session.get(server.url(host=HERE), auth=auth).status_code == 200

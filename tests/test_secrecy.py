@@ -1,0 +1,308 @@
+"""The key is found nowhere but on the wire: a sentinel, and everything that could show it."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import io
+import logging
+import pickle
+import pprint
+import reprlib
+import traceback
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+import requests_bearer_env
+from requests_bearer_env import BearerAuthError, BearerEnvAuth, command
+from requests_bearer_env.demo import Reply
+from tests.conftest import KEY, OTHER_KEY, Serve, keyed
+
+PACKAGE = str(Path(requests_bearer_env.__file__).parent)
+
+#: Parts of the keys; whoever cuts, wraps or escapes a value still shows one of these.
+TRACES = ("SENTINEL", "ROTATED", "klmnopqrst", "MNOPQRSTU", "23456789")
+
+
+def assert_hidden(shown: object) -> None:
+    """Fail if a text has a part of a key."""
+    text = shown if isinstance(shown, str) else repr(shown)
+    assert not [trace for trace in TRACES if trace in text], text
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception with all that it came from, shown or not."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        current = todo.pop()
+        if current is not None and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            todo += [current.__cause__, current.__context__]
+
+
+def own_frames(error: BaseException) -> Iterator[types.FrameType]:
+    """The frames of this package that an exception passed."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            yield frame
+
+
+def shown_by(value: object) -> Iterator[str]:
+    """What the printers of values that are in use make of one."""
+    yield repr(value)
+    yield pprint.pformat(value)
+    yield reprlib.repr(value)
+    if isinstance(value, str):
+        yield repr(value[:40])  # as rich cuts a long one
+        # A value that hides itself in repr may be a plain one in disguise; a plain one is not.
+        yield "" if type(value) is not str else value
+    elif isinstance(value, (bytes, bytearray)):
+        yield value.decode("latin-1")
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from shown_by(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from shown_by(item)
+    elif type(value).__module__.startswith("requests_bearer_env"):
+        for name in _attributes(value):
+            yield from shown_by(getattr(value, name, None))
+
+
+def _attributes(value: object) -> set[str]:
+    slots = (slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ()))
+    # What the caller gave stays what it is, though no repr shows it: a path, a command, a function.
+    return {*slots, *getattr(value, "__dict__", {})} - {"_argv", "_path", "_provider", "cause"}
+
+
+def assert_exception_hidden(error: BaseException) -> None:
+    """Fail if an exception, or a frame of ours that it passed, shows a key."""
+    for current in chain(error):
+        for text in (str(current), repr(current), *map(repr, current.args), repr(vars(current))):
+            assert_hidden(text)
+        for frame in own_frames(current):
+            for name, value in frame.f_locals.items():
+                for text in shown_by(value):
+                    assert not [trace for trace in TRACES if trace in text], f"{frame.f_code.co_name}: {name}"
+
+
+def _file(content: bytes) -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:
+    def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BearerEnvAuth:
+        (tmp_path / "key").write_bytes(content)
+        return BearerEnvAuth(file=tmp_path / "key")
+
+    return make
+
+
+def _variable(value: str, name: str = "TGW_API_KEY") -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:
+    def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BearerEnvAuth:
+        monkeypatch.setenv(name, value)
+        return BearerEnvAuth("TGW_API_KEY")
+
+    return make
+
+
+def _both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BearerEnvAuth:
+    monkeypatch.setenv("TGW_API_KEY", KEY)
+    monkeypatch.setenv("TGW_API_KEY_FILE", "/run/secrets/key")
+    return BearerEnvAuth("TGW_API_KEY")
+
+
+def _provider(value: object, ttl: float | None = None) -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:
+    def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BearerEnvAuth:
+        provider: Any = functools.partial(lambda answer: answer, value)
+        return BearerEnvAuth(provider=provider, ttl=ttl)
+
+    return make
+
+
+def _command(script: str) -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:
+    def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BearerEnvAuth:
+        return BearerEnvAuth(provider=command(["sh", "-c", script], timeout=0.3))
+
+    return make
+
+
+BAD: dict[str, Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]] = {
+    "variable: space": _variable(f"{KEY} {OTHER_KEY}"),
+    "variable: newline": _variable(f"{KEY}\n{OTHER_KEY}"),
+    "variable: control": _variable(f"{KEY}\x01"),
+    "variable: zero width": _variable(f"\u200b{KEY}"),
+    "variable: not ASCII": _variable(f"{KEY}é"),
+    "variable: quotes": _variable(f'"{KEY}"'),
+    "variable: dotenv": _variable(f"export KEY={KEY}"),
+    "variable: key where a file is named": _variable(KEY, "TGW_API_KEY_FILE"),
+    "variable: long key where a file is named": _variable(KEY * 100, "TGW_API_KEY_FILE"),
+    "variable and file": _both,
+    "file: two lines": _file(f"{KEY}\n{OTHER_KEY}\n".encode()),
+    "file: dotenv": _file(f"KEY={KEY}".encode()),
+    "file: quoted": _file(f"'{KEY}'".encode()),
+    "file: not text": _file(KEY.encode() + b"\xff"),
+    "file: UTF-16": _file(KEY.encode("utf-16")),
+    "file: UTF-16 without a mark": _file(KEY.encode("utf-16-le")),
+    "file: too long": _file(KEY.encode() * 1000),
+    "path is the key": lambda tmp_path, monkeypatch: BearerEnvAuth(file=KEY[3:]),
+    "path is a long key": lambda tmp_path, monkeypatch: BearerEnvAuth(file=KEY * 100),
+    "provider: two lines": _provider(f"{KEY}\n{OTHER_KEY}"),
+    "provider: bytes": _provider(KEY.encode() + b"\xff"),
+    "provider: a list": _provider([KEY]),
+    "cached provider: a tuple": _provider((KEY,), ttl=60),
+    "cached provider: spaces": _provider(f"{KEY} {KEY}", ttl=60),
+    "command: two lines": _command(f"echo '{KEY}'; echo '{KEY}'"),
+    "command: status": _command(f"echo '{KEY}'; exit 1"),
+    "command: time": _command(f"echo '{KEY}'; exec sleep 60"),
+    "command: too much": _command(f"yes '{KEY}'"),
+}
+
+
+@pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
+def test_no_failure_shows_the_key(
+    make: Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither messages nor the locals of our frames nor the log have a part of it."""
+    caplog.set_level(1)
+    auth = make(tmp_path, monkeypatch)
+    with pytest.raises(BearerAuthError) as caught:
+        requests.Request("GET", "https://api.example/", auth=auth).prepare()
+    assert_exception_hidden(caught.value)
+    assert_hidden(caplog.text)
+    for text in shown_by(auth):
+        assert_hidden(text)
+
+
+def test_the_check_finds_what_it_looks_for() -> None:
+    """A frame that holds a key in the clear is found; the checks above can fail."""
+    code = compile(f"def leak():\n    held = {KEY!r}\n    raise ValueError\n", f"{PACKAGE}/leak.py", "exec")
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    with pytest.raises(ValueError, match=r"^$") as caught:
+        namespace["leak"]()
+    with pytest.raises(AssertionError, match="leak: held"):
+        assert_exception_hidden(caught.value)
+
+
+def _auths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[BearerEnvAuth]:
+    monkeypatch.setenv("TGW_API_KEY", KEY)
+    (tmp_path / "key").write_text(KEY)
+    return [
+        BearerEnvAuth("TGW_API_KEY"),
+        BearerEnvAuth(file=tmp_path / "key"),
+        BearerEnvAuth(provider=lambda: KEY),
+        BearerEnvAuth(provider=lambda: KEY, ttl=60),
+    ]
+
+
+def test_no_object_shows_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After use, neither the auth object nor the prepared request nor anything in them does."""
+    for auth in _auths(tmp_path, monkeypatch):
+        request = requests.Request("GET", "https://api.example/", auth=auth).prepare()
+        for value in (auth, vars(auth), request, vars(request), request.headers, request.hooks, dict(request.headers)):
+            assert_hidden(str(value))
+            for text in shown_by(value):
+                assert_hidden(text)
+
+
+def test_no_response_shows_the_key(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Serve,
+    session: requests.Session,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Over a real connection, with everything logged, also after a 401."""
+    caplog.set_level(1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for auth in _auths(tmp_path, monkeypatch):
+            for app in (keyed(KEY), keyed("another"), lambda request: Reply(302, headers=(("Location", "/x"),))):
+                response = session.get(serve(app).url(), auth=auth, allow_redirects=False)
+                assert_hidden(response.request.headers)
+                assert_hidden(repr(vars(response)))
+                pickled = pickle.dumps(response)
+                assert_hidden(pickled.decode("latin-1"))
+                assert_hidden(str(vars(pickle.loads(pickled).request)))
+    assert_hidden(caplog.text)
+    assert_hidden("".join(str(warning.message) for warning in caught))
+    assert_hidden("".join(capfd.readouterr()))
+
+
+def test_a_failing_connection_shows_no_key_in_our_frames(
+    session: requests.Session, monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    """Neither in the first try, whose frames are requests', nor in the second, which is ours."""
+    answers = iter([KEY, OTHER_KEY])
+    server = serve(keyed("another"))
+
+    def vault() -> str:
+        if server.seen:
+            monkeypatch.setattr("urllib3.connection.HTTPConnection.putrequest", _broken)
+        return next(answers)
+
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(server.url(), auth=BearerEnvAuth(provider=vault))
+    assert len(server.seen) == 1
+    assert [frame.f_code.co_name for frame in own_frames(caught.value)] == ["__call__", "resend"]
+    assert_exception_hidden(caught.value)
+
+
+def _broken(*arguments: object, **options: object) -> None:
+    raise OSError("broken")
+
+
+def test_a_cause_is_the_providers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a provider says in its exception is chained; our message does not repeat it."""
+
+    def vault() -> str:
+        raise OSError("vault is sealed")
+
+    with pytest.raises(BearerAuthError) as caught:
+        BearerEnvAuth(provider=vault, ttl=60).credential()
+    assert "sealed" not in str(caught.value)
+    assert "sealed" in str(caught.value.__cause__)
+    assert_exception_hidden(caught.value)
+
+
+def test_no_key_is_left_in_a_log_record(
+    caplog: pytest.LogCaptureFixture, serve: Serve, session: requests.Session
+) -> None:
+    """Not in its arguments either, which handlers send away as they are."""
+    caplog.set_level(1)
+    keys = iter([KEY, OTHER_KEY])
+    session.get(serve(keyed(OTHER_KEY)).url(), auth=BearerEnvAuth(provider=lambda: next(keys)))
+    records = [record for record in caplog.records if record.name == "requests_bearer_env"]
+    assert records
+    for record in records:
+        assert_hidden(repr(vars(record)))
+
+
+def test_a_log_handler_that_prints_arguments_prints_no_key(key_env: str) -> None:
+    """The header hides itself from whoever logs the headers of a request."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    request = requests.Request("GET", "https://api.example/", auth=BearerEnvAuth(key_env)).prepare()
+    arguments = request.headers, request.headers["Authorization"]
+    handler.emit(logging.LogRecord("test", logging.INFO, __file__, 1, "sending %s with %r", arguments, None))
+    assert "Bearer ***" in stream.getvalue()
+    assert_hidden(stream.getvalue())
+
+
+def test_no_key_outlives_its_request(key_env: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a cache, nothing of ours keeps a key after the request is gone."""
+    monkeypatch.setenv(key_env, "only-for-" + "this-test")
+    auth = BearerEnvAuth(key_env)
+    requests.Request("GET", "https://api.example/", auth=auth).prepare()
+    gc.collect()
+    for value in (auth, auth.sources, auth.destination):
+        assert not [held for held in gc.get_referents(value) if "only-for-" in repr(held)]
