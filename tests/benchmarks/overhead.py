@@ -1,0 +1,124 @@
+"""What BearerEnvAuth costs in the path of a request, beside the shortest classes written by hand.
+
+Run ``python -m tests.benchmarks.overhead`` (with ``--fast`` for a first look). It prints a table of
+ratios, all measured in one run: only these can be compared between machines.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyperf
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from requests_bearer_env import BearerEnvAuth
+
+KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyzABCD"
+URL = "https://api.example/v1/completions"
+
+
+class HandWrittenEnv(AuthBase):
+    """The shortest class that reads a variable."""
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        r.headers["Authorization"] = f"Bearer {os.environ['TGW_API_KEY']}"
+        return r
+
+
+class HandWrittenFile(AuthBase):
+    """The shortest class that reads a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        with open(self.path) as file:
+            r.headers["Authorization"] = f"Bearer {file.read().strip()}"
+        return r
+
+
+def provider() -> str:
+    """Return the key."""
+    return KEY
+
+
+#: Name, the hand-written one it is compared with, and the most it may cost of that.
+ROWS: list[tuple[str, str, float | None]] = [
+    ("variable, by hand", "variable, by hand", None),
+    ("HTTPBasicAuth", "variable, by hand", None),
+    ("variable", "variable, by hand", 4.5),
+    ("variable, hosts= of one", "variable, by hand", 8),
+    ("variable, hosts= of ten and a wildcard", "variable, by hand", 8),
+    ("provider", "variable, by hand", None),
+    ("provider, ttl=", "variable, by hand", 4.5),
+    ("file, by hand", "file, by hand", None),
+    ("file", "file, by hand", 1.2),
+]
+
+
+def makers(path: str) -> dict[str, Callable[[], AuthBase]]:
+    """How each row's auth is made."""
+    ten = [f"host{number}.example" for number in range(10)]
+    return {
+        "variable, by hand": HandWrittenEnv,
+        "HTTPBasicAuth": lambda: HTTPBasicAuth("user", KEY),
+        "variable": lambda: BearerEnvAuth("TGW_API_KEY"),
+        "variable, hosts= of one": lambda: BearerEnvAuth("TGW_API_KEY", hosts="api.example"),
+        "variable, hosts= of ten and a wildcard": lambda: BearerEnvAuth("TGW_API_KEY", hosts=[*ten, "*.example"]),
+        "provider": lambda: BearerEnvAuth(provider=provider),
+        "provider, ttl=": lambda: BearerEnvAuth(provider=provider, ttl=3600),
+        "file, by hand": lambda: HandWrittenFile(path),
+        "file": lambda: BearerEnvAuth(file=path),
+    }
+
+
+def measure(loops: int, auth: AuthBase) -> float:
+    """Seconds for that many calls; each time the request is as requests hands it over."""
+    request = requests.Request("POST", URL, json={"prompt": "Once upon a time"}).prepare()
+    bare = range(loops)
+    start = pyperf.perf_counter()
+    for _ in bare:
+        request.hooks = {"response": []}
+    empty = pyperf.perf_counter() - start
+    start = pyperf.perf_counter()
+    for _ in bare:
+        request.hooks = {"response": []}
+        auth(request)
+    return max(float(pyperf.perf_counter() - start - empty), 1e-9)
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    os.environ["TGW_API_KEY"] = KEY
+    runner = pyperf.Runner()
+    worker = runner.parse_args().worker
+    means: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "key")
+        path.write_text(KEY + "\n")
+        made = makers(str(path))
+        for name, _, _ in ROWS:
+            result = runner.bench_time_func(name, measure, made[name]())
+            if result is not None and not worker:
+                means[name] = result.median()
+    if worker:
+        return
+    print("\n| what | microseconds | ratio | at most |\n| --- | ---: | ---: | ---: |")
+    worst = 0
+    for name, base, most in ROWS:
+        ratio = means[name] / means[base]
+        worst += most is not None and ratio > most
+        print(f"| {name} | {means[name] * 1e6:.2f} | {ratio:.2f} | {most or ''} |")
+    if worst:
+        sys.exit(f"{worst} of them cost more than they may")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The README: its examples run, its commands are the ones that CI runs, its size is kept."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests_mock
+
+from tests.conftest import KEY
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def section(title: str) -> str:
+    """The text of a section."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", README, re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+def test_the_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after the other, as a reader would type them; every source in them gives the key."""
+    for program in ("op", "keyring", "gcloud"):
+        path = tmp_path / program
+        path.write_text(f"#!/bin/sh\necho '{KEY}'\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("TGW_API_KEY", KEY)
+    namespace: dict[str, Any] = {}
+    with requests_mock.Mocker() as mock:
+        mock.register_uri(requests_mock.ANY, requests_mock.ANY, json={"object": "list"})
+        for block in blocks("python"):
+            exec(compile(block, "README.md", "exec"), namespace)
+    assert [request.headers["Authorization"] for request in mock.request_history[:2]] == [f"Bearer {KEY}"] * 2
+    assert namespace["response"].json() == namespace["models"] == {"object": "list"}
+    printed = capsys.readouterr().out
+    assert printed.startswith("the key was not sent to http://tgw.local because plain HTTP shows it to everyone")
+
+
+@pytest.mark.parametrize("program", ["op", "keyring", "gcloud"])
+def test_the_recipes_with_programs_give_the_key(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A program of that name, with those arguments, is what is run."""
+    (line,) = re.findall(rf'command\((\["{program}".*?\])', README)
+    (tmp_path / program).write_text('#!/bin/sh\nIFS=,; printf %s "$*"\n')
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    from requests_bearer_env import command
+
+    argv: list[str] = eval(line)
+    assert command(argv)() == ",".join(argv[1:]).encode()
+
+
+@pytest.mark.parametrize("title", ["Try it", "Test it"])
+def test_try_it_and_test_it_have_one_command_each(title: str) -> None:
+    """One block with one line, to be copied as it is."""
+    (block,) = re.findall(r"```console\n(.*?)```", section(title), re.DOTALL)
+    assert section(title).count("```") == 2
+    assert block.count("\n") == 1
+
+
+def test_the_first_code_comes_early() -> None:
+    """Within 20 lines; and the whole has about 150."""
+    lines = README.splitlines()
+    assert lines.index("```python") < 20
+    assert len(lines) <= 200
+
+
+def test_every_error_is_explained() -> None:
+    """The table has all of the leaves of the tree."""
+    from requests_bearer_env import errors
+
+    leaves = {error.__name__ for error in errors.BearerAuthError.__subclasses__()}
+    assert set(re.findall(r"^\| `(\w+)` \|", section("Errors"), re.MULTILINE)) == leaves

@@ -1,0 +1,45 @@
+"""Uses of the public surface that both type checkers must accept; never run, only checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import requests
+
+from requests_bearer_env import BearerAuthError, BearerEnvAuth, command
+
+if TYPE_CHECKING:
+    from requests.auth import AuthBase
+
+
+def provider() -> str | None:
+    """A provider as users write them."""
+    return "key"
+
+
+def bytes_provider() -> bytes:
+    """Or so."""
+    return b"key"
+
+
+auths: list[AuthBase] = [
+    BearerEnvAuth(),
+    BearerEnvAuth("NAME"),
+    BearerEnvAuth(file="~/key"),
+    BearerEnvAuth(file=Path("key")),
+    BearerEnvAuth(provider=provider, ttl=60),
+    BearerEnvAuth(provider=bytes_provider, ttl=0.5),
+    BearerEnvAuth(provider=command(["op", "read", Path("x")], timeout=5)),
+    BearerEnvAuth("NAME", hosts="api.example", allow_http={"localhost"}),
+]
+
+
+def use(auth: BearerEnvAuth) -> int:
+    """As ``auth=`` of a call and of a session."""
+    try:
+        with requests.Session() as session:
+            session.auth = auth
+            return requests.get("https://api.example/", auth=auth, timeout=5).status_code
+    except BearerAuthError as error:
+        return 0 if error.request is None else -1
