@@ -66,7 +66,8 @@ def test_the_origin_agrees_with_what_urllib3_connects_to(rest: str) -> None:
     except (RequestException, ValueError):
         return
     origin = origin_of(url)
-    assert origin is None or (origin.host, origin.port) == (connection.host, connection.port or 443)
+    # In lower case, for urllib3 writes percent-encoded bytes in capitals.
+    assert origin is None or (origin.host, origin.port) == (str(connection.host).lower(), connection.port or 443)
 
 
 @pytest.mark.parametrize(
