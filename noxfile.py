@@ -1,0 +1,51 @@
+"""Every supported requests on every supported Python: ``nox`` for all, ``nox -t ci`` for what CI runs.
+
+A Python that the machine does not have is reported as skipped, which is not passed.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+
+#: Each with the newest urllib3 that it admits; the last one is whatever is newest.
+REQUESTS = ["2.20.0", "2.25.1", "2.28.2", "2.31.0", "2.32.5", "2.33.1", "newest"]
+
+#: The oldest, one in the middle and the newest, on the Python of their time.
+CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
+
+#: What old releases of urllib3 warn of on newer Pythons is not ours to mend.
+OLD_URLLIB3 = [
+    "ignore:_SixMetaPathImporter:ImportWarning",
+    "ignore:ssl.:DeprecationWarning",
+    "ignore:datetime.datetime.utc:DeprecationWarning",
+]
+
+
+def _possible(python: str, requests: str) -> bool:
+    """Whether that release imports at all: urllib3 1.24 needs a module that Python 3.12 has removed."""
+    return requests != "2.20.0" or python in {"3.10", "3.11"}
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "requests"),
+    [
+        nox.param(python, requests, tags=["ci"] if (python, requests) in CI else [])
+        for python in PYTHONS
+        for requests in REQUESTS
+        if _possible(python, requests)
+    ],
+)
+def tests(session: nox.Session, requests: str) -> None:
+    """Run the suite."""
+    newest = requests == "newest"
+    session.install("--upgrade", ".[test]", "requests" if newest else f"requests=={requests}")
+    session.run("python", "-m", "pip", "list", "--format=freeze", silent=False)
+    ignored = [option for warning in OLD_URLLIB3 if not newest for option in ("-W", warning)]
+    session.run("python", "-m", "pytest", "-q", *ignored, *session.posargs)
