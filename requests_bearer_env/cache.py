@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import random
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,7 +66,7 @@ class CachedProviderSource(ProviderSource):
         super().__init__(provider)
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
             raise TypeError(f"ttl= is {type(ttl).__name__}: give a number of seconds")
-        if not 0 < ttl < math.inf:
+        if not 0 < ttl <= sys.float_info.max:
             raise ValueError("ttl= is not a positive, finite number: give the seconds to keep the provider's key")
         self._ttl = ttl
         self._entry: _Entry | None = None
@@ -83,41 +83,39 @@ class CachedProviderSource(ProviderSource):
 
     def _renewed(self) -> Credential | None:
         """Ask the provider, or wait for the thread that is asking, or go on with what there is."""
-        while True:
-            with _lock:
-                entry, flight, now = self._entry, self._flight, time.monotonic()
-                if flight is not None and flight.lock is not _lock:
-                    flight = None  # inherited over a fork
-                if entry is not None and (now < entry.refresh or (flight is not None and now < entry.expiry)):
-                    return entry.credential
-                if flight is None:
-                    flight = self._flight = _Flight()
-                    break
-            if flight.thread == threading.get_ident():
-                raise KeySourceError(f"{self.where()} asks for the very key it is to return: give it another auth")
-            flight.done.wait()
-            if flight.outcome is not None:
-                return flight.outcome.result()
-            # The asking thread was interrupted before it had an outcome.
-        return self._fly(flight, entry)
-
-    def _fly(self, flight: _Flight, entry: _Entry | None) -> Credential | None:
-        """Call the provider and tell everybody who waits."""
-        try:
-            flight.outcome = self.ask()
+        mine = _Flight()
+        entry = kept = None
+        try:  # from before others can see this flight: whatever happens, they must not wait for ever
+            while True:
+                with _lock:
+                    entry, flight, now = self._entry, self._flight, time.monotonic()
+                    if flight is not None and flight.lock is not _lock:
+                        flight = None  # inherited over a fork
+                    if entry is not None and (now < entry.refresh or (flight is not None and now < entry.expiry)):
+                        return entry.credential
+                    if flight is None:
+                        self._flight = mine
+                        break
+                if flight.thread == threading.get_ident():
+                    raise KeySourceError(f"{self.where()} asks for the very key it is to return: give it another auth")
+                flight.done.wait()
+                if flight.outcome is not None:
+                    return flight.outcome.result()
+                # The asking thread was interrupted before it had an outcome.
+            mine.outcome = self.ask()
         finally:
-            kept = self._land(flight, entry)
-            flight.done.set()
+            kept = self._land(mine, entry)
+            mine.done.set()
         if kept is None:
-            return flight.outcome.result()
-        reason = flight.outcome.message or self.absence()
+            return mine.outcome.result()
+        reason = mine.outcome.message or self.absence()
         _log.warning("asking ahead for a new key failed, the present one is used until its time is up: %s", reason)
         return kept
 
     def _land(self, flight: _Flight, entry: _Entry | None) -> Credential | None:
         """Keep the outcome; after a failure, the key to go on with if its time is not up."""
         with _lock:
-            if self._flight is not flight:  # what it set out to renew was refused in the meantime
+            if self._flight is not flight:  # it never started, or what it was to renew was refused meanwhile
                 return None
             self._flight = None
             now = time.monotonic()

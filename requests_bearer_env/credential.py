@@ -14,7 +14,7 @@ from .errors import InvalidKeyError
 if TYPE_CHECKING:
     from .sources import Source
 
-_SCHEME = re.compile(r"bearer(?:\s+|\Z)", re.IGNORECASE)
+_SCHEME = re.compile(r"\Abearer(?:\s+|\Z)", re.IGNORECASE)
 
 _NOT_VISIBLE = re.compile(r"[^!-~]")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
@@ -32,8 +31,10 @@ class Command:
             )
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise TypeError(f"timeout= is {type(timeout).__name__}: give a number of seconds")
-        if not 0 < timeout < math.inf:
-            raise ValueError("timeout= is not a positive, finite number: give the seconds to wait for the program")
+        if not 0 < timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(
+                "timeout= is not a positive, finite number of seconds: give how long to wait for the program"
+            )
         self._timeout = timeout
 
     @property

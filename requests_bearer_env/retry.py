@@ -71,6 +71,9 @@ class Retry:
         if credential == request.headers.get("Authorization"):
             _log.debug("the 401 of %s stands: the key is still the same", origin_of(request.url))
             return None
+        if getattr(response, "connection", None) is None:
+            _log.warning("the key has changed, but this transport adapter cannot send again, so the 401 stands")
+            return None
         if not self._rewind(request.body):
             _log.warning("the key has changed, but the request's body cannot be sent twice, so the 401 stands")
             return None

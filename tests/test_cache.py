@@ -292,7 +292,7 @@ def test_whoever_comes_late_uses_what_has_just_come(clock: Clock, monkeypatch: p
     assert vault.calls == 1
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 0.0, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("ttl", [0, -1, 0.0, math.inf, -math.inf, math.nan, 10**400])
 def test_ttl_is_positive_and_finite(ttl: float) -> None:
     """Anything else is refused when the object is made."""
     with pytest.raises(ValueError, match="ttl= is not a positive, finite number"):

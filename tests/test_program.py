@@ -187,6 +187,7 @@ def test_a_command_has_a_program(argv: list[str]) -> None:
         (0, ValueError),
         (math.inf, ValueError),
         (math.nan, ValueError),
+        (1e300, ValueError),
         ("5", TypeError),
         (True, TypeError),
         (None, TypeError),

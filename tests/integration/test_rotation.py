@@ -16,7 +16,8 @@ from typing import IO, Any
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
+import requests_mock
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.demo import Reply, Request, Server
@@ -152,6 +153,34 @@ def test_32_threads_refused_at_once_ask_once(serve: Serve, ca: str) -> None:
         results = [pool.submit(call) for _ in range(threads)]
         assert [result.result(60) for result in results] == [[401, 200]] * threads
     assert vault.calls == 2
+
+
+def test_an_adapter_that_cannot_send_again_leaves_the_401(
+    session: requests.Session, rotated: BearerEnvAuth, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Adapters that are no HTTPAdapter need not say who they are."""
+
+    class Adapter(BaseAdapter):
+        def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+            response = requests.Response()
+            response.status_code, response.request, response._content = 401, request, b""
+            response.raw = io.BytesIO()
+            return response
+
+        def close(self) -> None:
+            """Hold nothing."""
+
+    session.mount("https://", Adapter())
+    assert statuses(session.get("https://api.example/", auth=rotated)) == [401]
+    assert "this transport adapter cannot send again" in caplog.text
+
+
+def test_with_requests_mock_it_works_as_over_a_socket(rotated: BearerEnvAuth) -> None:
+    """Users' tests can rotate, too."""
+    with requests_mock.Mocker() as mock:
+        mock.get("https://api.example/", [{"status_code": 401}, {"status_code": 200}])
+        assert statuses(requests.get("https://api.example/", auth=rotated, timeout=5)) == [401, 200]
+    assert [request.headers["Authorization"] for request in mock.request_history] == [OLD, NEW]
 
 
 class TestBody:
