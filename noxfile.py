@@ -5,7 +5,14 @@ A Python that the machine does not have is reported as skipped, which is not pas
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nox
+
+# pyenv's shims find only the Pythons that are switched on; here, all that are there.
+_PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+os.environ["PATH"] = os.pathsep.join([*map(str, sorted(_PYENV.glob("3.*/bin"))), os.environ["PATH"]])
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "venv"
