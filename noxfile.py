@@ -26,6 +26,9 @@ REQUESTS = ["2.20.0", "2.25.1", "2.28.2", "2.31.0", "2.32.5", "2.33.1", "newest"
 #: The oldest, one in the middle and the newest, on the Python of their time.
 CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 
+#: What the suite needs, but for the libraries that it tries this one with.
+TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
+
 #: What old releases of urllib3 warn of on newer Pythons is not ours to mend.
 OLD_URLLIB3 = [
     "ignore:_SixMetaPathImporter:ImportWarning",
@@ -50,9 +53,20 @@ def _possible(python: str, requests: str) -> bool:
     ],
 )
 def tests(session: nox.Session, requests: str) -> None:
-    """Run the suite."""
-    newest = requests == "newest"
-    session.install("--upgrade", ".[test]", "requests" if newest else f"requests=={requests}")
-    session.run("python", "-m", "pip", "list", "--format=freeze", silent=False)
-    ignored = [option for warning in OLD_URLLIB3 if not newest for option in ("-W", warning)]
-    session.run("python", "-m", "pytest", "-q", *ignored, *session.posargs)
+    """Run the suite; what other libraries of today do with requests, with its newest release only."""
+    if requests == "newest":
+        session.install("--upgrade", ".[test]", "requests")
+        options: list[str] = []
+    else:
+        session.install(".", *TOOLS, f"requests=={requests}")
+        options = [option for warning in OLD_URLLIB3 for option in ("-W", warning)]
+        options += [f"--ignore=tests/integration/test_{name}.py" for name in ("httpie", "libraries")]
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    session.run("python", "-m", "pytest", "-q", *options, *session.posargs)
+
+
+@nox.session(tags=["ci"])
+def niquests(session: nox.Session) -> None:
+    """Run what is about niquests, which brings a urllib3 of its own in place of the usual one."""
+    session.install(".", *TOOLS, "niquests")
+    session.run("python", "-m", "pytest", "-q", "tests/environments/niquests_session.py", *session.posargs)

@@ -9,6 +9,7 @@ from .errors import (
     MissingKeyError,
     UntrustedHostError,
 )
+from .mounts import MountedAuth
 from .program import command
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "InvalidKeyError",
     "KeySourceError",
     "MissingKeyError",
+    "MountedAuth",
     "UntrustedHostError",
     "command",
 ]

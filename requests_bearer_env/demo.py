@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import requests
 
-from . import BearerEnvAuth, InsecureTransportError
+from . import BearerEnvAuth, InsecureTransportError, MountedAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -316,6 +316,22 @@ class Demo:
             _seen("the other host answers", answer.status_code, 200)
             _seen("Authorization headers it has seen", len(self._seen_elsewhere()), 1)
 
+    def two_keys(self) -> None:
+        """The key with more power goes only where it is needed."""
+        _say("One session with MountedAuth: the key of --admin-key for /v1/internal/, that of --api-key for /v1/")
+        with self.session() as session:
+            session.auth = MountedAuth(
+                {
+                    self.server.url("/v1/internal/"): BearerEnvAuth(provider=lambda: self.app.admin_key),
+                    self.server.url("/v1/"): BearerEnvAuth("TGW_API_KEY"),
+                }
+            )
+            for path in ("/v1/models", "/v1/internal/model/info"):
+                _seen(path, session.get(self.server.url(path)).status_code, 200)
+            session.auth = BearerEnvAuth("TGW_API_KEY")
+            path = "/v1/internal/model/info"
+            _seen(f"{path} with the other key", session.get(self.server.url(path)).status_code, 401)
+
     def _rotate(self) -> None:
         self.app.api_key = os.environ["TGW_API_KEY"] = secrets.token_urlsafe()
         self.key_file.write_text(self.app.api_key, encoding="utf-8")
@@ -361,7 +377,7 @@ def run() -> None:
             _say(f"A text-generation-webui with a key of its own is listening on {server.url()}")
             demo = Demo(app, server, other, authority.save(Path(folder, "ca.pem")), Path(folder))
             try:
-                for step in (demo.completion, demo.refusal, demo.rotation, demo.redirect):
+                for step in (demo.completion, demo.refusal, demo.rotation, demo.redirect, demo.two_keys):
                     step()
             finally:
                 os.environ.pop("TGW_API_KEY", None)

@@ -74,7 +74,7 @@ class Retry:
         if getattr(response, "connection", None) is None:
             _log.warning("the key has changed, but this transport adapter cannot send again, so the 401 stands")
             return None
-        if not self._rewind(request.body):
+        if not rewind(request.body, self._replay):
             _log.warning("the key has changed, but the request's body cannot be sent twice, so the 401 stands")
             return None
         _log.debug("the key has changed: sending the request to %s once more", origin_of(request.url))
@@ -93,18 +93,6 @@ class Retry:
         # In clear only directly; here the proxies of the very request are known.
         return str(url).startswith("https:") or not select_proxy(str(url), proxies)
 
-    def _rewind(self, body: Any) -> bool:
-        """Set the body to where it began, if that can be done."""
-        if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
-            return True
-        if self._replay is None or self._replay[0] is not body:
-            return False
-        try:
-            body.seek(self._replay[1])
-        except (AttributeError, OSError, TypeError, ValueError):
-            return False
-        return True
-
 
 def beginning(body: Any) -> tuple[Any, Any] | None:
     """A body and the position it begins at, or None if it has no positions."""
@@ -112,6 +100,19 @@ def beginning(body: Any) -> tuple[Any, Any] | None:
         return body, body.tell()
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
+    """Set a body to where it began, if that can be done."""
+    if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
+        return True
+    if replay is None or replay[0] is not body:
+        return False
+    try:
+        body.seek(replay[1])
+    except (AttributeError, OSError, TypeError, ValueError):
+        return False
+    return True
 
 
 def resend(response: Response, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:

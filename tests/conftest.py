@@ -23,7 +23,7 @@ Serve = Callable[..., Server]
 def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither proxies nor netrc nor keys of the machine that runs the tests."""
     for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith("BEARER_TOKEN"):
+        if name.lower().endswith("_proxy") or name.startswith(("BEARER_TOKEN", "TGW_")):
             monkeypatch.delenv(name)
     for name in ("CURL_CA_BUNDLE", "NETRC", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)

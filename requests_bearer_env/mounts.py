@@ -1,0 +1,261 @@
+"""MountedAuth: one session, several keys, each only where it is mounted."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from requests import PreparedRequest
+from requests.auth import AuthBase
+from requests.exceptions import RequestException
+from requests.utils import select_proxy
+
+from .auth import BearerEnvAuth
+from .destination import Origin, origin_of
+from .errors import BearerAuthError
+from .retry import Retry, beginning, resend, rewind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import Response
+
+_log = logging.getLogger("requests_bearer_env")
+
+
+class _Mount(NamedTuple):
+    """An auth and where it is mounted: the path in segments, without the last one if that is empty."""
+
+    origin: Origin
+    path: tuple[str, ...]
+    auth: AuthBase
+
+    def __str__(self) -> str:
+        return "/".join((str(self.origin), *self.path, ""))
+
+
+class MountedAuth(AuthBase):
+    """Chooses an auth by the URL, as ``session.mount`` chooses an adapter.
+
+    The longest matching prefix decides::
+
+        session.auth = MountedAuth({
+            "https://tgw.local/v1/internal/": BearerEnvAuth("TGW_ADMIN_KEY"),
+            "https://tgw.local/": BearerEnvAuth("TGW_API_KEY"),
+        })
+
+    A prefix matches on the origin exactly (scheme, host, port: RFC 6454) and on whole path segments,
+    with or without a slash at its end, after dot segments are resolved (RFC 3986 section 5.2.4). A
+    path that a server might read otherwise, with an encoded slash for one, matches only if it does in
+    either reading. A URL without a match gets no Authorization header at all.
+
+    After a redirect to a URL of another mount, a 401 from there is answered, once, with the auth
+    that is mounted there. Note that requests keeps the header on a redirect within an origin, also
+    where the path leaves its prefix. ``hosts=`` of a mounted `BearerEnvAuth` still refuses hosts, but
+    does not send its key to any that it is not mounted for.
+
+    Args:
+        mounts: Auth objects by URL prefix. An ``http://`` prefix is possible; its auth still decides
+            whether it sends anything there.
+
+    Raises:
+        TypeError: Not a mapping, a prefix is no str, or a value is no `requests.auth.AuthBase`.
+        ValueError: It is empty, a prefix is not a plain URL of scheme, host and path, or two are the same.
+    """
+
+    mounts: tuple[_Mount, ...]
+
+    def __init__(self, mounts: Mapping[str, AuthBase]) -> None:
+        if not isinstance(mounts, Mapping):
+            raise TypeError(f"mounts are {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
+        if not mounts:
+            raise ValueError("mounts are empty, so no request would get a key: give URL prefixes and auth objects")
+        made = [_mount(number, prefix, auth) for number, (prefix, auth) in enumerate(mounts.items(), start=1)]
+        if len({mount[:2] for mount in made}) < len(made):
+            raise ValueError("two prefixes are the same, so nobody can tell which key is meant: leave one of them out")
+        # The longest path first; straight into the dict, for attributes are read-only.
+        self.__dict__["mounts"] = tuple(sorted(made, key=lambda mount: (-len(mount.path), str(mount))))
+
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Let the auth that is mounted for the URL authorise the request.
+
+        Raises:
+            BearerAuthError: That auth refuses; the request is unchanged.
+        """
+        mount = self.mount_of(r.url)
+        original = r.hooks
+        others = [hook for hook in original["response"] if not isinstance(hook, Retry)]
+        if mount is None:
+            r.headers.pop("Authorization", None)
+            r.hooks = {**original, "response": others}
+            return r
+        replay = beginning(r.body)
+        r.hooks = {**original, "response": []}
+        try:
+            authorised = mount.auth(r)
+        except BaseException:
+            r.hooks = original
+            raise
+        hook = MountedRetry(self, mount, tuple(authorised.hooks["response"]), replay)
+        authorised.hooks = {**original, "response": [*others, hook]}
+        return authorised
+
+    def mount_of(self, url: str | None) -> _Mount | None:
+        """The mount that decides for a prepared URL, or None."""
+        origin = origin_of(url)
+        if origin is None:
+            return None
+        path = urlsplit(str(url)).path
+        readings = _segments(path), _segments(_as_servers_may(path))
+        for mount in self.mounts:
+            end = len(mount.path)
+            if mount.origin == origin and all(reading[:end] == mount.path for reading in readings):
+                return mount
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MountedAuth) and type(self) is type(other) and self.mounts == other.mounts
+
+    def __hash__(self) -> int:
+        # Other people's auth objects need not be hashable, so they are left to __eq__.
+        return hash(tuple(mount[:2] for mount in self.mounts))
+
+    def __repr__(self) -> str:
+        # Not the repr of other people's auth objects, which may show what they hold.
+        ours = (BearerEnvAuth, MountedAuth)
+        shown = (
+            f"{str(mount)!r}: {mount.auth if isinstance(mount.auth, ours) else type(mount.auth).__name__}"
+            for mount in self.mounts
+        )
+        return f"{type(self).__name__}({{{', '.join(shown)}}})"
+
+    def __getstate__(self) -> dict[str, AuthBase]:
+        return {str(mount): mount.auth for mount in self.mounts}
+
+    def __setstate__(self, state: dict[str, AuthBase]) -> None:
+        MountedAuth.__init__(self, state)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+
+def _mount(number: int, prefix: object, auth: object) -> _Mount:
+    """Check and normalise one mount; its prefix is not shown, for it may hold a password."""
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix {number} is {type(prefix).__name__}: give a URL such as https://api.example.com/v1/")
+    if not isinstance(auth, AuthBase):
+        raise TypeError(f"what is mounted at prefix {number} is {type(auth).__name__}: give an auth object")
+    request = PreparedRequest()
+    try:
+        request.prepare_url(prefix, None)
+    except RequestException:
+        request.url = None
+    origin = origin_of(request.url)
+    if origin is None:
+        raise ValueError(f"prefix {number} is not an http or https URL with a host: write https://api.example.com/v1/")
+    if re.search(r"[?#@]", prefix):
+        raise ValueError(f"prefix {number} has a query, a fragment or a user: give scheme, host and path alone")
+    path = _segments(urlsplit(str(request.url)).path)
+    if path != _segments(_as_servers_may("/".join(("", *path)))):
+        raise ValueError(f"prefix {number} has a path that servers read differently: write it without encoded slashes")
+    return _Mount(origin, path, auth)
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    """The segments of a path, its dot segments resolved (RFC 3986 section 5.2.4)."""
+    resolved: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            del resolved[-1:]
+        elif segment != ".":
+            resolved.append(segment)
+    return tuple(resolved[:-1] if resolved and not resolved[-1] else resolved)
+
+
+def _as_servers_may(path: str) -> str:
+    """A path with all that some servers do before they resolve dot segments.
+
+    They decode it (perhaps twice), take a backslash for a slash, drop parameters from segments and
+    merge slashes.
+    """
+    decoded = unquote(path)
+    while decoded != path:
+        path, decoded = decoded, unquote(decoded)
+    path = re.sub(r";[^/]*", "", path.replace("\\", "/"))
+    return re.sub(r"/+", "/", path)
+
+
+class MountedRetry(Retry):
+    """The response hook of one request that a MountedAuth has prepared."""
+
+    __slots__ = ("_hooks", "_mount", "_mounts")
+
+    def __init__(
+        self,
+        mounts: MountedAuth | None,
+        mount: _Mount | None,
+        hooks: tuple[Callable[..., Any], ...],
+        replay: tuple[Any, Any] | None,
+    ) -> None:
+        """Remember what the request is.
+
+        Args:
+            mounts: Where to look for other URLs' auth; None in a pickled request.
+            mount: The mount whose auth has prepared the request.
+            hooks: The response hooks of that auth; they are for the URLs of that mount only.
+            replay: The body and where it began, if it is a file.
+        """
+        super().__init__(None, None, replay)
+        self._mounts = mounts
+        self._mount = mount
+        self._hooks = hooks
+
+    def __reduce__(self) -> tuple[type[Retry], tuple[Any, ...]]:
+        return MountedRetry, (None, None, (), None)
+
+    def __call__(self, response: Response, **kwargs: Any) -> Response | None:
+        """Let the hooks of the auth do their work where it is mounted; elsewhere answer a 401."""
+        if self._mounts is None:
+            return super().__call__(response, **kwargs)
+        mount = self._mounts.mount_of(response.request.url)
+        if mount is self._mount:
+            return _run(self._hooks, response, kwargs)
+        if mount is None or response.status_code != 401:
+            return None
+        return self._answer(mount, response, kwargs)
+
+    def _answer(self, mount: _Mount, response: Response, kwargs: dict[str, Any]) -> Response | None:
+        """Send the request again with the auth that is mounted where a redirect has led."""
+        request = response.request.copy()
+        if str(request.url).startswith("http:") and select_proxy(str(request.url), kwargs.get("proxies")):
+            _log.debug("the 401 of %s stands: a proxy would read the key", mount.origin)
+            return None
+        request.headers.pop("Authorization", None)
+        request.hooks = {"response": []}
+        try:
+            request = mount.auth(request)
+        except BearerAuthError as error:
+            _log.warning("the server answered 401 after a redirect, and there is no key for it: %s", error)
+            return None
+        if "Authorization" not in request.headers:  # it waits for a challenge, as Digest does
+            return _run(tuple(request.hooks["response"]), response, kwargs)
+        if request.headers["Authorization"] == response.request.headers.get("Authorization"):
+            return None
+        if not rewind(request.body, self._replay):
+            _log.warning("there is a key for where the redirect led, but the body cannot be sent twice")
+            return None
+        _log.debug("answering the 401 of %s with the auth mounted there", mount)
+        return resend(response, request, kwargs)
+
+
+def _run(hooks: tuple[Callable[..., Any], ...], response: Response, kwargs: dict[str, Any]) -> Response:
+    """Call response hooks in turn, as requests does."""
+    for hook in hooks:
+        response = hook(response, **kwargs) or response
+    return response

@@ -1,0 +1,130 @@
+"""The libraries that users of requests already have work with it, over real sockets where they use them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import requests_cache
+import requests_toolbelt
+import responses
+import vcr
+from requests_futures.sessions import FuturesSession
+
+from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env.demo import Server
+from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
+from tests.integration.test_rotation import NEW, OLD, Vault, statuses
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """A server that knows the rotated key."""
+    return serve(keyed(OTHER_KEY))
+
+
+@pytest.fixture
+def rotated() -> BearerEnvAuth:
+    """An auth whose first key is out of date."""
+    return BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "filesystem"])
+def test_requests_cache(backend: str, server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path) -> None:
+    """The answer after a rotation is cached, and no key is on the disk."""
+    cache = tmp_path / "cache"
+    with requests_cache.CachedSession(cache, backend=backend, serializer="pickle") as session:
+        session.auth = rotated
+        first = session.get(server.url(), verify=ca)
+        second = session.get(server.url(), verify=ca)
+    assert (first.text, second.text) == ("welcome", "welcome")
+    assert second.from_cache
+    assert authorizations(server) == [OLD, NEW]
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"localhost" in stored
+    assert KEY.encode() not in stored
+    assert OTHER_KEY.encode() not in stored
+
+
+def test_requests_cache_in_json_writes_the_key_as_is_documented(
+    server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path
+) -> None:
+    """It removes the header from a request, but not from those in the history; JSON has no way to hide a str."""
+    with requests_cache.CachedSession(tmp_path / "cache", backend="filesystem", serializer="json") as session:
+        session.get(server.url(), verify=ca, auth=rotated)
+    stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY.encode() in stored
+    assert OTHER_KEY.encode() not in stored
+
+
+def test_requests_futures(server: Server, ca: str) -> None:
+    """A session in threads."""
+    with FuturesSession(max_workers=8) as session:
+        session.auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600)
+        futures: list[Any] = [session.get(server.url(), verify=ca) for _ in range(16)]
+        assert {future.result(30).status_code for future in futures} == {200}
+
+
+def test_requests_toolbelt_streams_a_multipart(server: Server, session: requests.Session) -> None:
+    """A streamed upload is sent."""
+    encoder = requests_toolbelt.MultipartEncoder({"file": ("name", b"content" * 1000)})
+    headers = {"Content-Type": encoder.content_type}
+    auth = BearerEnvAuth(provider=lambda: OTHER_KEY)
+    assert session.post(server.url(), data=encoder, headers=headers, auth=auth).status_code == 200
+    assert b"content" * 1000 in server.seen[0].body
+
+
+def test_requests_toolbelt_cannot_stream_it_twice(
+    server: Server, session: requests.Session, rotated: BearerEnvAuth, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its encoder has no way back, so the 401 stands, the log says why, and the next upload has the new key."""
+    for expected in (401, 200):
+        encoder = requests_toolbelt.MultipartEncoder({"file": ("name", b"content")})
+        headers = {"Content-Type": encoder.content_type}
+        response = session.post(server.url(), data=encoder, headers=headers, auth=rotated)
+        assert response.status_code == expected
+    assert "body cannot be sent twice" in caplog.text
+    assert len(server.seen) == 2
+
+
+def test_responses(rotated: BearerEnvAuth) -> None:
+    """What it plays in place of a server, with a rotation."""
+    with responses.RequestsMock() as mock:
+        mock.get("https://api.example/", status=401)
+        mock.get("https://api.example/", body="welcome")
+        response = requests.get("https://api.example/", auth=rotated, timeout=5)
+        assert (statuses(response), response.text) == ([401, 200], "welcome")
+        assert [call.request.headers["Authorization"] for call in mock.calls] == [OLD, NEW]
+
+
+def test_vcrpy(server: Server, session: requests.Session, rotated: BearerEnvAuth, tmp_path: Path) -> None:
+    """With its documented filter the cassette has no key, and plays back."""
+    recorder = vcr.VCR(filter_headers=["authorization"])
+    path = tmp_path / "cassette.yaml"
+    with recorder.use_cassette(str(path)):
+        assert statuses(session.get(server.url(), auth=rotated)) == [401, 200]
+    assert KEY not in path.read_text()
+    assert OTHER_KEY not in path.read_text()
+    with recorder.use_cassette(str(path), record_mode="none"):
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+        assert session.get(server.url(), auth=auth).text == "welcome"
+    assert len(server.seen) == 2
+
+
+def _get(session: requests.Session, url: str) -> int:
+    return session.get(url, timeout=30).status_code
+
+
+def test_pickled_sessions_in_a_pool_of_processes(
+    server: Server, session: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process reads the key itself; none travels in the pickle."""
+    monkeypatch.setenv("TGW_API_KEY", OTHER_KEY)
+    session.auth = BearerEnvAuth("TGW_API_KEY")
+    spawn: Any = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        assert list(pool.map(_get, [session] * 4, [server.url()] * 4)) == [200] * 4

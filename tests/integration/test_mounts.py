@@ -1,0 +1,239 @@
+"""MountedAuth over real TLS: redirects between mounts, rotation within one, two keys of one server."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import pytest
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
+
+from requests_bearer_env import BearerEnvAuth, MountedAuth
+from requests_bearer_env.demo import Reply, Request, Server, TextGenerationWebUI
+from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
+from tests.integration.proxy import Proxy
+from tests.integration.test_destinations import HERE, THERE, redirect
+from tests.integration.test_rotation import NEW, OLD, Vault, statuses
+
+LATER = "Bearer later"
+
+
+def fixed(key: str) -> BearerEnvAuth:
+    """An auth with a key."""
+    return BearerEnvAuth(provider=lambda: key)
+
+
+def mounted(session: requests.Session, *mounts: tuple[str, AuthBase]) -> None:
+    """Give a session its keys."""
+    session.auth = MountedAuth(dict(mounts))
+
+
+def test_each_path_of_one_server_gets_its_key(serve: Serve, session: requests.Session) -> None:
+    """Text-generation-webui's ``--api-key`` and ``--admin-key``: the one with more power only where it is needed."""
+    server = serve(TextGenerationWebUI(KEY, OTHER_KEY))
+    mounted(session, (server.url("/v1/"), fixed(KEY)), (server.url("/v1/internal/"), fixed(OTHER_KEY)))
+    assert session.get(server.url("/v1/models")).status_code == 200
+    assert session.get(server.url("/v1/internal/model/info")).status_code == 200
+    assert session.get(server.url("/docs")).status_code == 401
+    assert authorizations(server) == [OLD, NEW, None]
+
+
+def test_a_rotated_key_is_sent_once_more(serve: Serve, session: requests.Session) -> None:
+    """Within its mount an auth does what it always does."""
+    server = serve(keyed(OTHER_KEY))
+    mounted(session, (server.url(), BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))))
+    assert statuses(session.get(server.url())) == [401, 200]
+    assert authorizations(server) == [OLD, NEW]
+
+
+@pytest.mark.parametrize("host", [HERE, THERE])
+def test_after_a_redirect_to_another_mount_its_key_answers(host: str, serve: Serve, session: requests.Session) -> None:
+    """One key never reaches the other origin, the other one does, once, with the body."""
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=host), 307))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=host), fixed(OTHER_KEY)))
+    response = session.post(here.url(), data=b"body")
+    assert response.status_code == 200
+    assert authorizations(here) == [OLD]
+    assert authorizations(there) == [None, NEW]
+    assert [request.body for request in there.seen] == [b"body", b"body"]
+
+
+def test_a_key_that_is_refused_there_is_sent_once(serve: Serve, session: requests.Session) -> None:
+    """Once is once."""
+    there = serve(keyed("another"))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
+    assert session.get(here.url()).status_code == 401
+    assert authorizations(there) == [None, NEW]
+
+
+def test_an_origin_without_a_mount_gets_no_key(serve: Serve, session: requests.Session) -> None:
+    """Not even if ``hosts=`` of a mounted auth names it: the mounts decide."""
+    there = serve(keyed(KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), BearerEnvAuth(provider=lambda: KEY, hosts=[HERE, THERE])))
+    assert session.get(here.url()).status_code == 401
+    assert authorizations(there) == [None]
+
+
+def test_hosts_of_one_mount_do_not_send_its_key_to_another(serve: Serve, session: requests.Session) -> None:
+    """There the other one's key answers."""
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    wide = BearerEnvAuth(provider=lambda: KEY, hosts=[HERE, THERE])
+    mounted(session, (here.url(), wide), (there.url(host=THERE), fixed(OTHER_KEY)))
+    assert session.get(here.url()).status_code == 200
+    assert authorizations(there) == [None, NEW]
+
+
+def test_the_same_auth_in_two_mounts_answers_in_both(serve: Serve, session: requests.Session, key_env: str) -> None:
+    """A mount is trust given in words."""
+    there = serve(keyed(KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    auth = BearerEnvAuth(key_env)
+    mounted(session, (here.url(), auth), (there.url(host=THERE), auth))
+    assert session.get(here.url()).status_code == 200
+    assert authorizations(there) == [None, OLD]
+
+
+def test_within_a_host_the_header_stays_until_it_is_refused(serve: Serve, session: requests.Session) -> None:
+    """Requests keeps it, though the path has left its prefix; a 401 is answered with the right one."""
+
+    def app(request: Request) -> Reply:
+        here = request.target == "/v1/internal/x"
+        return redirect(lambda: "/v1/models")(request) if here else keyed(OTHER_KEY)(request)
+
+    server = serve(app)
+    mounted(session, (server.url("/v1/internal/"), fixed(KEY)), (server.url("/v1/"), fixed(OTHER_KEY)))
+    assert session.get(server.url("/v1/internal/x")).status_code == 200
+    assert authorizations(server) == [OLD, OLD, NEW]
+
+
+def test_a_key_that_has_just_been_refused_is_not_sent_again(serve: Serve, session: requests.Session) -> None:
+    """Two mounts of one host may have the same key."""
+
+    def app(request: Request) -> Reply:
+        return redirect(lambda: "/b")(request) if request.target == "/a" else Reply(401)
+
+    server = serve(app)
+    mounted(session, (server.url("/a"), fixed(KEY)), (server.url("/b"), fixed(KEY)))
+    session.get(server.url("/a"))
+    assert authorizations(server) == [OLD, OLD]
+
+
+def test_a_mount_without_a_key_leaves_the_401(
+    serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says why."""
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), BearerEnvAuth("NO_KEY")))
+    assert session.get(here.url()).status_code == 401
+    assert "there is no key for it" in caplog.text
+    assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
+
+
+def test_another_status_there_is_the_answer(serve: Serve, session: requests.Session) -> None:
+    """Only a 401 asks for a key."""
+    there = serve(lambda request: Reply(403))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
+    assert session.get(here.url()).status_code == 403
+    assert authorizations(there) == [None]
+
+
+def test_a_body_that_is_gone_is_not_sent_again(
+    serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Requests itself has rewound a file for the redirect; what replaces it is not known."""
+
+    class Replacing(requests.Session):
+        def rebuild_method(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+            prepared_request.body = iter([b"x"])
+
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE), 307))
+    with Replacing() as replacing:
+        replacing.verify = session.verify
+        mounted(replacing, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
+        assert replacing.post(here.url(), data=b"x").status_code == 401
+    assert "the body cannot be sent twice" in caplog.text
+
+
+def test_plain_http_is_for_the_mounted_auth_to_decide(serve: Serve, session: requests.Session) -> None:
+    """After a redirect, too."""
+    there = serve(keyed(OTHER_KEY), tls=False)
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    allowed = BearerEnvAuth(provider=lambda: OTHER_KEY, allow_http=[THERE])
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
+    assert session.get(here.url()).status_code == 401
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), allowed))
+    assert session.get(here.url()).status_code == 200
+    assert authorizations(there) == [None, None, NEW]
+
+
+def test_plain_http_is_not_answered_through_a_proxy(serve: Serve, session: requests.Session) -> None:
+    """It would read the key."""
+    with Proxy() as proxy:
+        here = serve(redirect(lambda: "http://tgw.example/"))
+        auth = BearerEnvAuth(provider=lambda: KEY, allow_http=["tgw.example"])
+        mounted(session, (here.url(), fixed(KEY)), ("http://tgw.example/", auth))
+        assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
+        assert len(proxy.seen) == 1
+        assert "Bearer" not in proxy.seen[0]
+
+
+def test_basic_answers_where_it_is_mounted(serve: Serve, session: requests.Session) -> None:
+    """Any auth may be mounted."""
+    there = serve(lambda request: Reply(200 if request.headers.get("Authorization") == "Basic dTpw" else 401))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), HTTPBasicAuth("u", "p")))
+    assert session.get(here.url()).status_code == 200
+
+
+@pytest.fixture
+def digest(serve: Serve) -> Server:
+    """A server that wants Digest."""
+
+    def app(request: Request) -> Reply:
+        if str(request.headers.get("Authorization")).startswith("Digest "):
+            return Reply(200, b"welcome")
+        challenge = 'Digest realm="r", nonce="n", qop="auth"'
+        return Reply(401, headers=(("WWW-Authenticate", challenge),))
+
+    return serve(app)
+
+
+def test_digest_answers_the_challenge_where_it_is_mounted(
+    digest: Server, serve: Serve, session: requests.Session
+) -> None:
+    """It waits for a 401 before it sends anything; also after a redirect."""
+    here = serve(redirect(lambda: digest.url(host=THERE)))
+    auth = HTTPDigestAuth("u", "p")
+    mounted(session, (here.url(), fixed(KEY)), (digest.url(host=THERE), auth))
+    assert session.get(digest.url(host=THERE)).text == "welcome"
+    mounted(session, (here.url(), fixed(KEY)), (digest.url(host=THERE), HTTPDigestAuth("u", "p")))
+    assert session.get(here.url()).text == "welcome"
+
+
+def test_digest_does_not_answer_elsewhere(digest: Server, serve: Serve, session: requests.Session) -> None:
+    """Requests' own hook would answer any challenge; here it is kept to its mount."""
+    here = serve(redirect(lambda: digest.url(host=THERE)))
+    mounted(session, (here.url(), HTTPDigestAuth("u", "p")))
+    assert session.get(here.url()).status_code == 401
+    assert authorizations(digest) == [None]
+
+
+def test_a_pickled_response_has_no_key(
+    serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And can be pickled, whatever is mounted; sent again it says that it has none."""
+    server = serve(keyed(KEY))
+    mounted(session, (server.url(), fixed(KEY)))
+    pickled = pickle.dumps(session.get(server.url()))
+    assert KEY.encode() not in pickled
+    again = pickle.loads(pickled).request
+    assert session.send(again).status_code == 401
+    assert "pickled, without its key" in caplog.text
