@@ -1,0 +1,203 @@
+"""A long run: many threads, shared objects, a key that is rotated all the time, a vault that fails.
+
+Run ``python -m tests.benchmarks.soak --requests 100000``. The server is a process of its own, on
+loopback, over TLS. It accepts the current key and the one before, and makes a new one every 50 ms:
+it is put into one file by rename and into another one in place. A provider reads the first file and
+fails a tenth of the time; its key is kept for a second. No request may be lost and no other key be
+accepted; memory and file descriptors must stay flat. Figures are printed as a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import random
+import resource
+import secrets
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
+
+from requests_bearer_env import BearerEnvAuth, KeySourceError
+from requests_bearer_env.demo import Authority, Reply, Request, Server
+
+#: Seconds between rotations.
+INTERVAL = 0.05
+
+
+class Figures(NamedTuple):
+    """What a run saw."""
+
+    seconds: float
+    rotations: int
+    outcomes: Counter[str]
+    retries: int
+    wrong: int
+    memory: list[int]
+    descriptors: list[int]
+
+    def problems(self) -> list[str]:
+        """What is not as it must be."""
+        found: list[str] = []
+        if set(self.outcomes) - {"200"}:
+            found.append(f"lost requests: {dict(self.outcomes)}")
+        if self.wrong:
+            found.append(f"{self.wrong} requests with a key that never was one")
+        if self.memory[-1] > self.memory[0] * 1.1 + 4096:
+            found.append(f"memory grew from {self.memory[0]} to {self.memory[-1]} KiB")
+        if self.descriptors[-1] > self.descriptors[0] + 2:
+            found.append(f"descriptors grew from {self.descriptors[0]} to {self.descriptors[-1]}")
+        return found
+
+
+def serve(folder: str, channel: Any) -> None:
+    """Serve and rotate until told to stop; a process of its own."""
+    directory = Path(folder)
+    authority = Authority()
+    authority.save(directory / "ca.pem")
+    accepted = ["", ""]
+    known: set[str] = set()
+    wrong = 0
+
+    def app(request: Request) -> Reply:
+        nonlocal wrong
+        key = str(request.headers.get("Authorization")).removeprefix("Bearer ")
+        wrong += key not in known
+        return Reply(200 if key in accepted else 401)
+
+    def rotate() -> None:
+        key = secrets.token_urlsafe(24)
+        known.add(key)
+        accepted[:] = [key, accepted[0]]
+        (directory / "new").write_text(key)
+        os.replace(directory / "new", directory / "renamed")
+        (directory / "rewritten").write_text(key)
+
+    rotate()
+    rotations = 1
+    with Server(app, authority.context("localhost")) as server:
+        channel.send(server.url())
+        while not channel.poll(INTERVAL):
+            rotate()
+            rotations += 1
+            server.seen.clear()
+        channel.send((rotations, wrong))
+        channel.recv()
+
+
+def auths(directory: Path) -> list[BearerEnvAuth]:
+    """The shared objects."""
+
+    def vault() -> str:
+        if random.random() < 0.1:
+            raise OSError("the vault is sealed")
+        return (directory / "renamed").read_text()
+
+    return [
+        BearerEnvAuth(file=directory / "renamed"),
+        BearerEnvAuth(file=directory / "rewritten", hosts="localhost"),
+        BearerEnvAuth(provider=vault, ttl=1),
+    ]
+
+
+def call(session: requests.Session, url: str, auth: BearerEnvAuth, retries: list[int]) -> str:
+    """One request, again as long as the vault is sealed; what came of it."""
+    while True:
+        try:
+            response = session.get(url, auth=auth, timeout=30)
+        except KeySourceError:
+            continue
+        except requests.RequestException as error:
+            return type(error).__name__
+        if response.history:
+            retries.append(1)
+        # The vault may have been sealed when the key was asked for again; that is in the log.
+        if response.status_code == 401 and auth.sources[0].where().startswith("provider"):
+            continue
+        return str(response.status_code)
+
+
+def memory() -> int:
+    """Resident memory in KiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 1024
+
+
+def run(total: int, threads: int) -> Figures:
+    """Send that many requests from that many threads."""
+    spawn = multiprocessing.get_context("spawn")
+    outcomes: Counter[str] = Counter()
+    retries: list[int] = []
+    sizes: list[int] = []
+    descriptors: list[int] = []
+    lock = threading.Lock()
+    with tempfile.TemporaryDirectory() as folder:
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=serve, args=(folder, theirs))
+        process.start()
+        url = ours.recv()
+        shared = auths(Path(folder))
+
+        def work(number: int) -> None:
+            with requests.Session() as session:
+                session.trust_env = False
+                session.verify = str(Path(folder, "ca.pem"))
+                for count in range(total // threads):
+                    outcome = call(session, url, shared[(number + count) % len(shared)], retries)
+                    with lock:
+                        outcomes[outcome] += 1
+                        if outcomes.total() % max(1, total // 10) == 0:
+                            sizes.append(memory())
+                            descriptors.append(len(os.listdir("/proc/self/fd")))
+
+        start = time.perf_counter()
+        workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        seconds = time.perf_counter() - start
+        ours.send("stop")
+        rotations, wrong = ours.recv()
+        ours.send("thanks")
+        process.join()
+        ours.close()
+        theirs.close()
+    # The first tenth fills pools and caches, and in the last one threads end.
+    return Figures(
+        seconds, rotations, outcomes, len(retries), wrong, sizes[1:-1] or sizes, descriptors[1:-1] or descriptors
+    )
+
+
+def main() -> None:
+    """Run, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--threads", type=int, default=64)
+    options = parser.parse_args()
+    logging.getLogger("requests_bearer_env").addHandler(logging.NullHandler())
+    figures = run(options.requests, options.threads)
+    print("| what | figure |\n| --- | ---: |")
+    print(f"| requests | {figures.outcomes.total()} |")
+    print(f"| threads | {options.threads} |")
+    print(f"| seconds | {figures.seconds:.0f} |")
+    print(f"| rotations | {figures.rotations} |")
+    print(f"| outcomes | {dict(figures.outcomes)} |")
+    print(f"| sent once more after a 401 | {figures.retries} |")
+    print(f"| wrong keys sent | {figures.wrong} |")
+    print(f"| memory, KiB | {figures.memory[0]} to {figures.memory[-1]} |")
+    print(f"| descriptors | {figures.descriptors[0]} to {figures.descriptors[-1]} |")
+    if figures.problems():
+        sys.exit("; ".join(figures.problems()))
+
+
+if __name__ == "__main__":
+    main()

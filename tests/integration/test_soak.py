@@ -1,0 +1,13 @@
+"""A short version of the long run in tests/benchmarks/soak.py."""
+
+from __future__ import annotations
+
+from tests.benchmarks import soak
+
+
+def test_under_constant_rotation_nothing_is_lost() -> None:
+    """Threads, a key that changes every 50 ms in files and in a vault that fails at times: every answer is a 200."""
+    figures = soak.run(total=1200, threads=16)
+    assert figures.outcomes == {"200": 1200}
+    assert figures.wrong == 0
+    assert figures.rotations > 1
