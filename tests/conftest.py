@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 import requests
+from hypothesis import HealthCheck, settings
 
 from requests_bearer_env.demo import Authority, Reply, Request, Server
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("here", deadline=None)
+# For a night, or an hour: ``pytest --hypothesis-profile=long``.
+settings.register_profile("long", deadline=None, max_examples=300_000, suppress_health_check=list(HealthCheck))
+settings.load_profile("here")
 
 #: The key of most tests: it must be found nowhere but on the wire.
 KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"

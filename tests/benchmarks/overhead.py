@@ -1,16 +1,20 @@
 """What BearerEnvAuth costs in the path of a request, beside the shortest classes written by hand.
 
 Run ``python -m tests.benchmarks.overhead`` (with ``--fast`` for a first look). It prints a table of
-ratios, all measured in one run: only these can be compared between machines.
+ratios, all measured in one run: only these can be compared between machines. Peers that are
+installed (requests-auth, requests-oauthlib, requests-oauth2client, env-http-auth) get rows, too.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyperf
 import requests
@@ -63,6 +67,29 @@ ROWS: list[tuple[str, str, float | None]] = [
 ]
 
 
+#: Other people's classes: module, name and arguments.
+PEERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
+    "requests-auth": ("requests_auth", "HeaderApiKey", (f"Bearer {KEY}", "Authorization")),
+    "requests-oauthlib": (
+        "requests_oauthlib",
+        "OAuth2",
+        ("client", None, {"access_token": KEY, "token_type": "Bearer"}),
+    ),
+    "requests-oauth2client": ("requests_oauth2client", "BearerToken", (KEY,)),
+    "env-http-auth": ("env_http_auth", "HTTPEnvAuth", ()),
+}
+
+
+def peers() -> dict[str, Callable[[], AuthBase]]:
+    """Those of them that are installed."""
+    found: dict[str, Callable[[], AuthBase]] = {}
+    for title, (module, name, arguments) in PEERS.items():
+        if importlib.util.find_spec(module):
+            kind: Any = getattr(importlib.import_module(module), name)
+            found[title] = functools.partial(kind, *arguments)
+    return found
+
+
 def makers(path: str) -> dict[str, Callable[[], AuthBase]]:
     """How each row's auth is made."""
     ten = [f"host{number}.example" for number in range(10)]
@@ -103,8 +130,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "key")
         path.write_text(KEY + "\n")
-        made = makers(str(path))
-        for name, _, _ in ROWS:
+        made = {**makers(str(path)), **peers()}
+        rows = [*ROWS, *((name, ROWS[0][0], None) for name in peers())]
+        for name, _, _ in rows:
             result = runner.bench_time_func(name, measure, made[name]())
             if result is not None and not worker:
                 means[name] = result.median()
@@ -112,7 +140,7 @@ def main() -> None:
         return
     print("\n| what | microseconds | ratio | at most |\n| --- | ---: | ---: | ---: |")
     worst = 0
-    for name, base, most in ROWS:
+    for name, base, most in rows:
         ratio = means[name] / means[base]
         worst += most is not None and ratio > most
         print(f"| {name} | {means[name] * 1e6:.2f} | {ratio:.2f} | {most or ''} |")
