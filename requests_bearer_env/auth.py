@@ -156,7 +156,8 @@ class BearerEnvAuth(AuthBase):
         return isinstance(other, BearerEnvAuth) and type(self) is type(other) and self._config() == other._config()
 
     def __hash__(self) -> int:
-        return hash((self.sources, self.destination.allow_http.patterns))
+        # A provider need not be hashable, so it is left to __eq__.
+        return hash(tuple(item for item in self._config().items() if item[0] != "provider"))
 
     def __repr__(self) -> str:
         parts = [repr(source) for source in self.sources]

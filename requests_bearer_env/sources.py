@@ -45,7 +45,7 @@ _PLAIN_NAME = re.compile(r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)
 
 
 class Source(ABC):
-    """What the sources have in common: immutable, and equal by the arguments that make them."""
+    """What the sources have in common; they are immutable."""
 
     __slots__ = ()
 
@@ -72,13 +72,6 @@ class Source(ABC):
     @abstractmethod
     def absence(self) -> str:
         """In words, why there is no key."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Source) and self.options() == other.options()
-
-    def __hash__(self) -> int:
-        # A provider need not be hashable, so its identity is left to __eq__.
-        return hash(tuple(self.options()))
 
     def __repr__(self) -> str:
         return f"<{self.where()}>"

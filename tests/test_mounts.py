@@ -268,6 +268,7 @@ def test_equal_by_what_is_mounted() -> None:
     assert one == same
     assert hash(one) == hash(same)
     assert one != other
+    assert hash(one) != hash(MountedAuth({"https://c.example/": Named("a")}))
     assert one != "https://a.example/"
 
 

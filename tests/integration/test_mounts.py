@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 
@@ -48,8 +49,11 @@ def test_a_rotated_key_is_sent_once_more(serve: Serve, session: requests.Session
 
 
 @pytest.mark.parametrize("host", [HERE, THERE])
-def test_after_a_redirect_to_another_mount_its_key_answers(host: str, serve: Serve, session: requests.Session) -> None:
+def test_after_a_redirect_to_another_mount_its_key_answers(
+    host: str, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
     """One key never reaches the other origin, the other one does, once, with the body."""
+    caplog.set_level(logging.DEBUG, "requests_bearer_env")
     there = serve(keyed(OTHER_KEY))
     here = serve(redirect(lambda: there.url(host=host), 307))
     mounted(session, (here.url(), fixed(KEY)), (there.url(host=host), fixed(OTHER_KEY)))
@@ -58,6 +62,7 @@ def test_after_a_redirect_to_another_mount_its_key_answers(host: str, serve: Ser
     assert authorizations(here) == [OLD]
     assert authorizations(there) == [None, NEW]
     assert [request.body for request in there.seen] == [b"body", b"body"]
+    assert caplog.messages[-1] == f"answering the 401 of {there.url(host=host)} with the auth mounted there"
 
 
 def test_a_key_that_is_refused_there_is_sent_once(serve: Serve, session: requests.Session) -> None:
@@ -131,7 +136,11 @@ def test_a_mount_without_a_key_leaves_the_401(
     here = serve(redirect(lambda: there.url(host=THERE)))
     mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), BearerEnvAuth("NO_KEY")))
     assert session.get(here.url()).status_code == 401
-    assert "there is no key for it" in caplog.text
+    start, reason = (
+        "the server answered 401 after a redirect, and there is no key for it: ",
+        "there is no key to send: ",
+    )
+    assert caplog.messages == [f"{start}{reason}environment variable NO_KEY is not set; put the key there"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
 
 
@@ -159,7 +168,18 @@ def test_a_body_that_is_gone_is_not_sent_again(
         replacing.verify = session.verify
         mounted(replacing, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
         assert replacing.post(here.url(), data=b"x").status_code == 401
-    assert "the body cannot be sent twice" in caplog.text
+    assert caplog.messages == ["there is a key for where the redirect led, but the body cannot be sent twice"]
+
+
+def test_a_file_is_sent_again_from_where_it_began(serve: Serve, session: requests.Session) -> None:
+    """To where a redirect has led, too."""
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE), 307))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
+    file = io.BytesIO(b"0123456789")
+    file.seek(3)
+    assert session.post(here.url(), data=file).status_code == 200
+    assert [request.body for request in there.seen] == [b"3456789"] * 2
 
 
 def test_plain_http_is_for_the_mounted_auth_to_decide(serve: Serve, session: requests.Session) -> None:
@@ -174,8 +194,11 @@ def test_plain_http_is_for_the_mounted_auth_to_decide(serve: Serve, session: req
     assert authorizations(there) == [None, None, NEW]
 
 
-def test_plain_http_is_not_answered_through_a_proxy(serve: Serve, session: requests.Session) -> None:
+def test_plain_http_is_not_answered_through_a_proxy(
+    serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
     """It would read the key."""
+    caplog.set_level(logging.DEBUG, "requests_bearer_env")
     with Proxy() as proxy:
         here = serve(redirect(lambda: "http://tgw.example/"))
         auth = BearerEnvAuth(provider=lambda: KEY, allow_http=["tgw.example"])
@@ -183,6 +206,7 @@ def test_plain_http_is_not_answered_through_a_proxy(serve: Serve, session: reque
         assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
         assert len(proxy.seen) == 1
         assert "Bearer" not in proxy.seen[0]
+    assert caplog.messages[-1] == "the 401 of http://tgw.example stands: a proxy would read the key"
 
 
 def test_basic_answers_where_it_is_mounted(serve: Serve, session: requests.Session) -> None:
