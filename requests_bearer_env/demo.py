@@ -368,4 +368,4 @@ def run() -> None:
                 os.environ.pop("TGW_API_KEY", None)
                 if saved is not None:
                     os.environ["TGW_API_KEY"] = saved
-    _say("All as it should be.")
+    _say("All as it should be. To find out why a request of yours is refused: python -m requests_bearer_env check URL")

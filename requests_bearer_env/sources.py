@@ -13,7 +13,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .credential import Credential, parse
+from .credential import Credential, parse, trimmed
 from .errors import BearerAuthError, InvalidKeyError, KeySourceError
 
 if TYPE_CHECKING:
@@ -67,6 +67,14 @@ class Source:
     def absence(self) -> str:
         """In words, why there is no key."""
         raise NotImplementedError
+
+    def trimmed(self) -> str:
+        """In words, what is left out of the value; blank if nothing, or if asking again may cost something."""
+        return ""
+
+    def key_file(self) -> str | None:
+        """The path of the file that the key is in, if it is in one."""
+        return None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Source) and self.options() == other.options()
@@ -136,6 +144,12 @@ class EnvSource(Source):
             return f"{self.where()} has a _FILE variant, and {self.file().absence()}"
         return f"{self.where()} is {'blank' if self._name in os.environ else 'not set'}"
 
+    def trimmed(self) -> str:
+        return self.file().trimmed() if self._names_file() else trimmed(os.environ.get(self._name, ""))
+
+    def key_file(self) -> str | None:
+        return self.file().key_file() if self._names_file() else None
+
 
 class FileSource(Source):
     """A file; ``~`` and ``$VAR`` in its path are expanded each time it is read."""
@@ -202,6 +216,13 @@ class FileSource(Source):
             return f"{self.where()} is blank"
         unset = " ($ in it names no variable)" if "$" in self.path() else ""
         return f"{self.where()} does not exist{unset}"
+
+    def trimmed(self) -> str:
+        data = _read(self.path())
+        return "" if isinstance(data, OSError) else trimmed(data.decode(errors="replace"))
+
+    def key_file(self) -> str | None:
+        return self.path()
 
 
 def _read(path: str) -> bytes | OSError:
