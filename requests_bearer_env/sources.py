@@ -307,7 +307,8 @@ class ProviderSource(Source):
 
     def where(self) -> str:
         # Not its repr, in which a partial shows its arguments.
-        name = getattr(self._provider, "__qualname__", None) or type(self._provider).__qualname__
+        asked = self._provider
+        name = getattr(asked, "__qualname__", None) or getattr(asked, "__name__", None) or type(asked).__qualname__
         return f"provider {name}"
 
     def absence(self) -> str:
