@@ -91,3 +91,9 @@ def keyed(*keys: str) -> Callable[[Request], Reply]:
         return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
 
     return app
+
+
+def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> Callable[[Request], Reply]:
+    """An app that has one answer; ``WWW_Authenticate=`` is a header."""
+    reply = Reply(status, body, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
+    return lambda _: reply

@@ -380,8 +380,9 @@ def test_the_checks_come_in_order(key_file: KeyFile) -> None:
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], error: type[Exception]) -> None:
     """What is no argument is an error of its own, and is not shown."""
+    call: dict[str, Any] = {"auth": BearerEnvAuth(), **arguments}
     with pytest.raises(error) as caught:
-        diagnose(**{"auth": BearerEnvAuth(), **arguments})
+        diagnose(**call)
     (name,) = arguments
     assert str(caught.value).startswith(name)
     assert "secret" not in str(caught.value)
