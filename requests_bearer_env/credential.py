@@ -86,6 +86,20 @@ def parse(raw: str, source: Source) -> Credential | None:
     raise InvalidKeyError(f"the value of {source.where()} ({length} characters) cannot be a key: {problem}")
 
 
+def trimmed(raw: str) -> str:
+    """In words, what `parse` leaves out of a value; blank if that is nothing."""
+    found: list[str] = []
+    if raw.startswith("\ufeff"):
+        found.append("the byte order mark")
+        raw = raw[1:]
+    key = raw.strip()
+    if key != raw:
+        found.append("the line break at its end" if raw.rstrip("\r\n") == key else "the white space around it")
+    if _SCHEME.match(key):
+        found.append("the scheme Bearer")
+    return " and ".join(found)
+
+
 def _problem(key: str) -> str | None:
     """What is wrong with a trimmed key and what to do, in words that give none of it away."""
     if not key:

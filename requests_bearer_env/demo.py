@@ -25,6 +25,7 @@ from . import BearerEnvAuth, InsecureTransportError, MountedAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
     from email.message import Message
     from types import TracebackType
 
@@ -66,10 +67,10 @@ class Authority:
 
         self._ca: Any = trustme.CA()
 
-    def context(self, *names: str) -> ssl.SSLContext:
-        """What a server needs to prove that it is one of these host names."""
+    def context(self, *names: str, not_after: datetime | None = None) -> ssl.SSLContext:
+        """What a server needs to prove that it is one of these host names, until some time if need be."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._ca.issue_cert(*names).configure_cert(context)
+        self._ca.issue_cert(*names, not_after=not_after).configure_cert(context)
         return context
 
     def save(self, path: Path) -> str:
@@ -383,4 +384,4 @@ def run() -> None:
                 os.environ.pop("TGW_API_KEY", None)
                 if saved is not None:
                     os.environ["TGW_API_KEY"] = saved
-    _say("All as it should be.")
+    _say("All as it should be. To find out why a request of yours is refused: python -m requests_bearer_env check URL")

@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .credential import Credential, parse
+from .credential import Credential, parse, trimmed
 from .errors import BearerAuthError, InvalidKeyError, KeySourceError
 
 if TYPE_CHECKING:
@@ -73,6 +73,14 @@ class Source(ABC):
     def absence(self) -> str:
         """In words, why there is no key."""
 
+    def trimmed(self) -> str:
+        """In words, what is left out of the value; blank if nothing, or if asking again may cost something."""
+        return ""
+
+    def key_file(self) -> str | None:
+        """The path of the file that the key is in, if it is in one."""
+        return None
+
     def __repr__(self) -> str:
         return f"<{self.where()}>"
 
@@ -128,6 +136,12 @@ class EnvSource(Source):
         if self._names_file():
             return f"{self.where()} has a _FILE variant, and {self.file().absence()}"
         return f"{self.where()} is {'blank' if self._name in os.environ else 'not set'}"
+
+    def trimmed(self) -> str:
+        return self.file().trimmed() if self._names_file() else trimmed(os.environ.get(self._name, ""))
+
+    def key_file(self) -> str | None:
+        return self.file().key_file() if self._names_file() else None
 
 
 class FileSource(Source):
@@ -195,6 +209,13 @@ class FileSource(Source):
             return f"{self.where()} is blank"
         unset = " ($ in it names no variable)" if "$" in self.path() else ""
         return f"{self.where()} does not exist{unset}"
+
+    def trimmed(self) -> str:
+        data = _read(self.path())
+        return "" if isinstance(data, OSError) else trimmed(data.decode(errors="replace"))
+
+    def key_file(self) -> str | None:
+        return self.path()
 
 
 def _read(path: str) -> bytes | OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,14 @@ def serve(authority: Authority) -> Iterator[Serve]:
     """Start servers that are closed after the test: ``serve(app)``, ``serve(app, tls=False)``."""
     with ExitStack() as stack:
 
-        def start(app: Callable[[Request], Reply], *, tls: bool = True) -> Server:
-            context = authority.context("localhost", "127.0.0.1") if tls else None
+        def start(
+            app: Callable[[Request], Reply],
+            *,
+            tls: bool = True,
+            names: tuple[str, ...] = ("localhost", "127.0.0.1"),
+            not_after: datetime | None = None,
+        ) -> Server:
+            context = authority.context(*names, not_after=not_after) if tls else None
             return stack.enter_context(Server(app, context))
 
         yield start
@@ -91,3 +98,9 @@ def keyed(*keys: str) -> Callable[[Request], Reply]:
         return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
 
     return app
+
+
+def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> Callable[[Request], Reply]:
+    """An app that has one answer; ``WWW_Authenticate=`` is a header."""
+    reply = Reply(status, body, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
+    return lambda _: reply

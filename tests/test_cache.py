@@ -159,7 +159,7 @@ def test_a_failure_to_ask_ahead_is_logged_and_the_key_used_on(
     assert authorized(auth) == authorized(auth) == f"Bearer {KEY}"
     assert vault.calls == 2, "asking ahead is tried once"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    reasons = {
+    reasons: dict[type, str] = {
         OSError: "provider Vault raised OSError: see the cause and mend it",
         int: "provider Vault returned int: it must return a str, or None",
     }
