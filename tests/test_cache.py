@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -81,8 +82,6 @@ def waiting(count: int) -> None:
 
 
 def _waits(thread: threading.Thread) -> bool:
-    import sys
-
     frame = sys._current_frames().get(thread.ident or 0)
     while frame is not None:
         if frame.f_code is CachedProviderSource._renewed.__code__ and "wait" in _innermost(thread):
@@ -92,8 +91,6 @@ def _waits(thread: threading.Thread) -> bool:
 
 
 def _innermost(thread: threading.Thread) -> str:
-    import sys
-
     frame = sys._current_frames().get(thread.ident or 0)
     return frame.f_code.co_name if frame is not None else ""
 
@@ -307,6 +304,11 @@ def test_ttl_is_positive_and_finite(ttl: float) -> None:
     """Anything else is refused when the object is made."""
     with pytest.raises(ValueError, match="ttl= is not a positive, finite number"):
         BearerEnvAuth(provider=Vault(KEY), ttl=ttl)
+
+
+def test_ttl_may_be_as_long_as_a_number() -> None:
+    """For ever, in effect."""
+    assert authorized(BearerEnvAuth(provider=Vault(KEY), ttl=sys.float_info.max)) == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize("ttl", ["60", True, [60]])

@@ -112,6 +112,8 @@ def test_what_is_no_plain_url_has_no_origin(url: str | None) -> None:
         ("[::1]:5000", "https://[::1]:5000/"),
         ("127.0.0.1", "https://127.0.0.1/"),
         ("tgw", "https://tgw/"),
+        ("tgw:1", "https://tgw:1/"),
+        ("tgw:65535", "https://tgw:65535/"),
     ],
 )
 def test_a_pattern_names_its_hosts(pattern: str, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -108,8 +109,28 @@ def test_endless_output_is_not_read_to_its_end() -> None:
 
 
 def test_it_reads_nothing_from_the_terminal() -> None:
-    """A program that asks a question gets no answer instead of hanging."""
-    assert authorized(BearerEnvAuth(provider=command(["sh", "-c", "cat; echo abc"]))) == "Bearer abc"
+    """A program that asks a question gets no answer instead of hanging, or of taking what was typed for others."""
+    reading, writing = os.pipe()
+    kept = os.dup(0)
+    os.write(writing, b"typed")
+    os.dup2(reading, 0)
+    try:
+        assert authorized(BearerEnvAuth(provider=command(["sh", "-c", "cat; echo abc"], timeout=10))) == "Bearer abc"
+    finally:
+        os.dup2(kept, 0)
+        for descriptor in (reading, writing, kept):
+            os.close(descriptor)
+
+
+def test_16_kib_are_not_too_much() -> None:
+    """As with a file."""
+    assert len(command(["head", "-c", "16384", "/dev/zero"])()) == 16384
+
+
+def test_the_default_timeout_is_30_seconds() -> None:
+    """And the largest one is what a thread can wait."""
+    assert command(["op"]) == command(["op"], timeout=30)
+    assert command(["op"], timeout=threading.TIMEOUT_MAX) != command(["op"])
 
 
 def test_its_standard_error_goes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +177,7 @@ def test_equal_commands_are_equal() -> None:
     """By arguments and timeout; so are the auth objects, and copies through a pickle."""
     one, same, other = command(["op", "read"]), command(("op", "read")), command(["op", "read"], timeout=10)
     assert one == same
-    assert hash(one) == hash(same)
+    assert hash(one) == hash(same) != hash(other)
     assert one != other
     assert one != "op"
     assert pickle.loads(pickle.dumps(one)) == one

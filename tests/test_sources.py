@@ -265,6 +265,13 @@ class TestVariable:
         monkeypatch.setenv("TGW_API_KEY_FILE", " ")
         assert authorized(BearerEnvAuth(key_env)) == f"Bearer {KEY}"
 
+    def test_a_refusal_names_the_variable_beside_a_blank_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever way the value took."""
+        monkeypatch.setenv("TGW_API_KEY", "two words")
+        monkeypatch.setenv("TGW_API_KEY_FILE", " ")
+        with pytest.raises(InvalidKeyError, match="the value of environment variable TGW_API_KEY"):
+            authorized(BearerEnvAuth("TGW_API_KEY"))
+
     def test_a_blank_variable_gives_way_to_its_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Blank and unset are the same, for the variable beside a file, too."""
         monkeypatch.setenv("TGW_API_KEY", " ")
@@ -425,6 +432,21 @@ class TestFile:
         monkeypatch.setattr("time.sleep", sleep)
         assert authorized(BearerEnvAuth(file=path)) == f"Bearer {KEY}"
         assert 0.02 <= sum(pauses) <= 0.1
+
+    def test_what_the_last_look_sees_is_refused_as_any(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The message names the file."""
+        path = tmp_path / "key"
+        path.touch()
+        pauses: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 4:
+                path.write_text("two words")
+
+        monkeypatch.setattr("time.sleep", sleep)
+        with pytest.raises(InvalidKeyError, match=f"the value of file {path}"):
+            authorized(BearerEnvAuth(file=path))
 
     def test_a_missing_file_is_believed_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Only a file that exists can be in the middle of being rewritten."""
