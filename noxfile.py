@@ -17,6 +17,7 @@ os.environ["PATH"] = os.pathsep.join([*map(str, sorted(_PYENV.glob("3.*/bin"))),
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["tests", "niquests"]  # what takes an hour is asked for by name
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 
@@ -28,6 +29,16 @@ CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 
 #: What the suite needs, but for the libraries that it tries this one with.
 TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
+
+#: The property tests of the three parsers: credential, host pattern, mount prefix.
+PROPERTIES = [
+    "tests/test_credential.py::test_visible_ascii_is_sent_unaltered_or_refused",
+    "tests/test_credential.py::test_what_is_sent_is_a_well_formed_header",
+    "tests/test_destination.py::test_an_exact_pattern_names_one_host",
+    "tests/test_destination.py::test_a_wildcard_names_subdomains_only",
+    "tests/test_destination.py::test_the_origin_agrees_with_what_urllib3_connects_to",
+    "tests/test_mounts.py::test_a_match_is_a_match_in_every_reading",
+]
 
 #: What old releases of urllib3 warn of on newer Pythons is not ours to mend.
 OLD_URLLIB3 = [
@@ -70,3 +81,18 @@ def niquests(session: nox.Session) -> None:
     """Run what is about niquests, which brings a urllib3 of its own in place of the usual one."""
     session.install(".", *TOOLS, "niquests")
     session.run("python", "-m", "pytest", "-q", "tests/environments/niquests_session.py", *session.posargs)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Break every line but the demo's, one at a time, and see that a test fails; what survives is listed."""
+    session.install("-e", ".[test]", "mutmut>=3.8")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Run the property tests at length: 300,000 inputs each."""
+    session.install(".", *TOOLS)
+    session.run("python", "-m", "pytest", "-q", "--hypothesis-profile=long", *(session.posargs or PROPERTIES))
