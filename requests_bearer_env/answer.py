@@ -101,10 +101,8 @@ def in_words(response: Response, destination: Destination, credential: Credentia
     if response.history:  # by the 401 hook: redirects are not followed
         meaning = f"with the key read anew, for it changed after a {response.history[0].status_code}; {meaning}"
         if status == "ok":
-            status, remedy = (
-                "warn",
-                "check again: if this stays, the key is kept longer than it is valid, so lower ttl=",
-            )
+            status = "warn"
+            remedy = "check again: if this stays, the key is kept longer than it is valid, so lower ttl="
     return Check("request", status, f"{response.request.method} answered {_name(code)}: {meaning}", remedy)
 
 
@@ -122,7 +120,7 @@ def _challenge(headers: Mapping[str, str], code: int, credential: Credential | N
     said: list[str] = []
     error = challenge.bearer.get("error")
     if error is not None:
-        said.append(f"its reason is {_ERRORS.get(error) or untrusted(error, credential)}")
+        said.append("its reason is " + (_ERRORS.get(error) or f'"{untrusted(error, credential)}"'))
     if "error_description" in challenge.bearer:
         said.append(f'it says "{untrusted(challenge.bearer["error_description"], credential)}"')
     if "scope" in challenge.bearer:
@@ -144,17 +142,14 @@ def _redirect(response: Response, destination: Destination, credential: Credenti
         return (
             "warn",
             "redirects to something that is no http or https URL",
-            "correct the URL, or ask who runs the server",
+            "correct the URL, or ask the server's owner",
         )
     where = f"redirects to {bare_url(target, credential)}"
     if not dropped:
         return "warn", where, "use that URL itself, for a redirected POST may become a GET"
     if _may_go(destination, target):
-        return (
-            "warn",
-            f"{where}, where the key is sent if it is asked for, as hosts= names that host",
-            "use that URL itself",
-        )
+        where += ", where the key is sent if it is asked for, as hosts= names that host"
+        return "warn", where, "use that URL itself"
     return "warn", f"{where}, where requests drops the key", "use that URL itself, if the key belongs there"
 
 
