@@ -245,6 +245,35 @@ def test_a_name_that_cannot_be_one_fails() -> None:
     assert detail.endswith(": the host's name is not known")
 
 
+@pytest.mark.parametrize(
+    ("url", "address"), [("https://[::1]:5000/", ("::1", 5000)), ("https://tgw.local/", ("tgw.local", 443))]
+)
+def test_the_host_and_port_of_the_url_are_connected_to(
+    url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address of IPv6 has no brackets for a socket, and https has a port of its own."""
+    seen: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], _timeout: float) -> Any:
+        seen.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    unreached(url)
+    assert seen == [address]
+
+
+def test_a_name_with_a_dot_at_its_end_is_verified_without(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No certificate names the root of the DNS."""
+    look_up = socket.getaddrinfo
+
+    def without_dns(_host: Any, *arguments: Any, **options: Any) -> Any:
+        return look_up("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", without_dns)
+    assert checked(serve(keyed(KEY)).url(host="localhost."))["url"].status == "ok"
+
+
 def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-up of a name, which has no timeout of its own, ends with the time there is."""
     done = threading.Event()
