@@ -102,7 +102,8 @@ def diagnose(
     if credential is not None:
         found.append(check_jwt(credential, time.time()))
     if url is not None:
-        found += Probe(auth, credential, timeout).checks(url, method, send=key.status == "ok")
+        keys = [] if credential is None else [credential]
+        found += Probe(auth, keys, timeout).checks(url, method, send=key.status == "ok")
     checks = [check for check in found if check is not None]
     return [Check(name, status, printable(detail), printable(remedy)) for name, status, detail, remedy in checks]
 

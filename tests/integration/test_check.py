@@ -604,6 +604,26 @@ def test_a_new_key_that_is_refused_as_well_fails(serve: Serve, monkeypatch: pyte
     assert "for it changed after a 401; the server does not accept the key" in check.detail
 
 
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_none_of_the_keys_that_were_sent_is_repeated(status: int, serve: Serve) -> None:
+    """A provider may have another key at each call; the server may repeat any of them."""
+    keys = [
+        f"{number}{text}" for number, text in enumerate(["abcdefghijklmnop", "qrstuvwxyzABCDEF", "GHIJKLMNOPQRSTUV"])
+    ]
+    coming = iter(keys)
+    seen: list[str] = []
+
+    def app(request: Request) -> Reply:
+        seen.append(request.headers["Authorization"])
+        echo = ("WWW-Authenticate", f'Bearer error="{" ".join(keys)}"')
+        return Reply(401 if len(seen) == 1 else status, b"", (echo,))
+
+    checks = diagnose(BearerEnvAuth(provider=lambda: next(coming)), serve(app).url())
+    assert seen == [f"Bearer {key}" for key in keys[1:]]
+    shown = repr(checks)
+    assert not any(key[at : at + 8] in shown for key in keys for at in range(len(key) - 7))
+
+
 def test_a_key_that_is_gone_at_the_request_fails(serve: Serve) -> None:
     """A provider that fails the second time is told as that; nothing is sent."""
     keys = iter([KEY, None])
