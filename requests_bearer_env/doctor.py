@@ -89,7 +89,7 @@ def diagnose(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: ``method`` is not a word, ``timeout`` not positive and finite, ``max_age`` negative.
+        ValueError: ``method`` is not a word, or ``timeout`` or ``max_age`` is not positive or beyond all measure.
 
     The JWT's claims are those of RFC 7519 section 4.1, a server's challenge that of RFC 6750 section 3.
     """

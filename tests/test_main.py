@@ -279,6 +279,7 @@ def test_a_host_that_is_not_named_fails(serve: Serve, capsys: Capture) -> None:
         ["--method", ""],
         ["--command", f"'{KEY}"],
         ["--command", "  "],
+        ["--command", f"'' {KEY}"],
         ["--file", ""],
         ["https://host/", KEY],
         [f"--json={KEY}"],
