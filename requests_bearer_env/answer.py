@@ -56,6 +56,12 @@ _OTHERS: dict[int, tuple[Status, str, str]] = {
 }
 _STRANGE: tuple[Status, str, str] = ("fail", "that is no answer to a request", "see whether the URL is that of the API")
 
+_NOWHERE: tuple[Status, str, str] = (
+    "warn",
+    "redirects to something that is no http or https URL",
+    "correct the URL, or ask the server's owner",
+)
+
 #: A challenge's parameter, or its scheme (RFC 9110 section 11.6.1).
 _PART = re.compile(r"([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",]*)))?", re.ASCII)
 
@@ -139,13 +145,9 @@ def _redirect(response: Response, destination: Destination, keys: Sequence[Crede
         target = urljoin(start, response.headers["Location"])
         dropped = SessionRedirectMixin().should_strip_auth(start, target)
     except ValueError:
-        target, dropped = "", True
+        return _NOWHERE
     if origin_of(target) is None:
-        return (
-            "warn",
-            "redirects to something that is no http or https URL",
-            "correct the URL, or ask the server's owner",
-        )
+        return _NOWHERE
     where = f"redirects to {bare_url(target, *keys)}"
     if not dropped:
         return "warn", where, "use that URL itself, for a redirected POST may become a GET"
