@@ -296,6 +296,14 @@ def test_wrong_usage_is_not_repeated(argv: list[str], capsys: Capture) -> None:
     assert not any(KEY[at : at + 8].lower() in message.lower() for at in range(len(KEY) - 7))
 
 
+def test_a_command_is_needed(capsys: Capture) -> None:
+    """Without a command the usage is shown."""
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    assert "required: COMMAND" in capsys.readouterr().err
+
+
 def test_an_unknown_command_is_not_repeated(capsys: Capture) -> None:
     """A key in the place of the command is not shown either."""
     with pytest.raises(SystemExit) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import socket
 import threading
@@ -18,11 +19,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
+from cryptography import x509
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.demo import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose
-from requests_bearer_env.probe import Probe
+from requests_bearer_env.probe import Probe, _clock
 from tests.conftest import KEY, OTHER_KEY, Serve, always, authorizations, keyed
 
 
@@ -212,6 +215,22 @@ def test_a_certificate_of_an_unknown_authority_fails(
     detail, remedy = unreached(serve(keyed(KEY)).url())
     assert "does not come from an authority that requests trusts" in detail
     assert "REQUESTS_CA_BUNDLE" in remedy
+
+
+def test_a_directory_of_authorities_is_one(
+    serve: Serve, ca: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REQUESTS_CA_BUNDLE may be a directory, whose files OpenSSL finds by the hash of their subject."""
+    certificate = x509.load_pem_x509_certificate(Path(ca).read_bytes())
+    canonical = b""
+    for attribute in certificate.subject:
+        value = attribute.value.encode() if isinstance(attribute.value, str) else attribute.value
+        inner = bytes([6, 3, 0x55, 4, int(attribute.oid.dotted_string.split(".")[3]), 12, len(value)]) + value.lower()
+        canonical += bytes([0x31, len(inner) + 2, 0x30, len(inner)]) + inner
+    subject = int.from_bytes(hashlib.sha1(canonical).digest()[:4], "little")
+    (tmp_path / f"{subject:08x}.0").write_bytes(Path(ca).read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert checked(serve(keyed(KEY)).url())["url"].status == "ok"
 
 
 @pytest.mark.parametrize("name", ["missing.pem", "empty.pem"])
@@ -712,6 +731,17 @@ def test_the_clocks_are_compared(seconds: float, status: str, words: str, raw: R
     check = checked(raw(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % date(seconds)).url())["clock"]
     assert check.status == status
     assert words in check.detail
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("seconds", "status"), [(30, "ok"), (31, "warn"), (300, "warn"), (301, "fail")])
+def test_the_limits_of_the_clocks_are_exact(seconds: int, sign: int, status: str) -> None:
+    """30 s are nothing yet, and 5 minutes a warning."""
+    response = requests.Response()
+    response.headers["Date"] = "Fri, 15 Jan 2027 08:00:00 GMT"
+    check = _clock(response, 1_800_000_000 + sign * seconds)
+    assert check is not None
+    assert check.status == status
 
 
 def test_the_age_of_a_cached_answer_counts(raw: RawServe) -> None:
