@@ -140,12 +140,11 @@ def _url_among(groups: list[list[str]]) -> str | None:
 
 def _auth(parser: argparse.ArgumentParser, options: argparse.Namespace) -> BearerEnvAuth:
     """What the requests in question are made with."""
-    provider = None if options.command is None else command(options.command, timeout=options.timeout)
     try:
         return BearerEnvAuth(
             options.env,
             file=options.file,
-            provider=provider,
+            provider=options.command and command(options.command, timeout=options.timeout),
             hosts=list(chain.from_iterable(options.host)) or None,
             allow_http=list(chain.from_iterable(options.allow_http)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import urljoin
 
 from requests.sessions import SessionRedirectMixin
@@ -14,7 +14,7 @@ from .errors import BearerAuthError
 from .report import Check, Status, bare_url, untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from requests import Response
 
@@ -56,6 +56,12 @@ _OTHERS: dict[int, tuple[Status, str, str]] = {
 }
 _STRANGE: tuple[Status, str, str] = ("fail", "that is no answer to a request", "see whether the URL is that of the API")
 
+_NOWHERE: tuple[Status, str, str] = (
+    "warn",
+    "redirects to something that is no http or https URL",
+    "correct the URL, or ask the server's owner",
+)
+
 #: A challenge's parameter, or its scheme (RFC 9110 section 11.6.1).
 _PART = re.compile(r"([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",]*)))?", re.ASCII)
 
@@ -83,28 +89,28 @@ def parse_challenge(header: str) -> Challenge:
     return challenge
 
 
-def in_words(response: Response, destination: Destination, credential: Credential | None) -> Check:
+def in_words(response: Response, destination: Destination, known: Sequence[Credential]) -> Check:
     """The line of the report about the answer to a request.
 
     Args:
         response: The answer, whose body is not looked at.
         destination: Where the key may go.
-        credential: The key, to be kept out of what the server says.
+        known: Keys to be kept out of what the server says, as are those that it was sent.
     """
     code = response.status_code
+    sent = [cast("Credential", one.request.headers["Authorization"]) for one in (*response.history, response)]
+    keys = [*known, *sent]
     if code // 100 == 3 and "Location" in response.headers:
-        status, meaning, remedy = _redirect(response, destination, credential)
+        status, meaning, remedy = _redirect(response, destination, keys)
     else:
         status, meaning, remedy = _STATUS.get(code) or _OTHERS.get(code // 100, _STRANGE)
     if code in (401, 403):
-        meaning += _challenge(response.headers, code, credential)
+        meaning += _challenge(response.headers, code, keys)
     if response.history:  # by the 401 hook: redirects are not followed
         meaning = f"with the key read anew, for it changed after a {response.history[0].status_code}; {meaning}"
         if status == "ok":
-            status, remedy = (
-                "warn",
-                "check again: if this stays, the key is kept longer than it is valid, so lower ttl=",
-            )
+            status = "warn"
+            remedy = "check again: if this stays, the key is kept longer than it is valid, so lower ttl="
     return Check("request", status, f"{response.request.method} answered {_name(code)}: {meaning}", remedy)
 
 
@@ -116,45 +122,38 @@ def _name(code: int) -> str:
         return str(code)
 
 
-def _challenge(headers: Mapping[str, str], code: int, credential: Credential | None) -> str:
+def _challenge(headers: Mapping[str, str], code: int, keys: Sequence[Credential]) -> str:
     """What the server gives as its reason (RFC 6750 section 3)."""
     challenge = parse_challenge(headers.get("WWW-Authenticate", ""))
     said: list[str] = []
     error = challenge.bearer.get("error")
     if error is not None:
-        said.append(f"its reason is {_ERRORS.get(error) or untrusted(error, credential)}")
+        said.append("its reason is " + (_ERRORS.get(error) or f'"{untrusted(error, *keys)}"'))
     if "error_description" in challenge.bearer:
-        said.append(f'it says "{untrusted(challenge.bearer["error_description"], credential)}"')
+        said.append(f'it says "{untrusted(challenge.bearer["error_description"], *keys)}"')
     if "scope" in challenge.bearer:
-        said.append(f'it wants the scope "{untrusted(challenge.bearer["scope"], credential)}"')
+        said.append(f'it wants the scope "{untrusted(challenge.bearer["scope"], *keys)}"')
     if code == 401 and challenge.schemes and "bearer" not in challenge.schemes:
-        said.append(f"it asks for {untrusted(challenge.schemes[0], credential)}, not for Bearer")
+        said.append(f"it asks for {untrusted(challenge.schemes[0], *keys)}, not for Bearer")
     return "".join(f"; {part}" for part in said)
 
 
-def _redirect(response: Response, destination: Destination, credential: Credential | None) -> tuple[Status, str, str]:
+def _redirect(response: Response, destination: Destination, keys: Sequence[Credential]) -> tuple[Status, str, str]:
     """Where a redirect leads, and what becomes of the key there."""
     start = str(response.url)
     try:
         target = urljoin(start, response.headers["Location"])
         dropped = SessionRedirectMixin().should_strip_auth(start, target)
     except ValueError:
-        target, dropped = "", True
+        return _NOWHERE
     if origin_of(target) is None:
-        return (
-            "warn",
-            "redirects to something that is no http or https URL",
-            "correct the URL, or ask who runs the server",
-        )
-    where = f"redirects to {bare_url(target, credential)}"
+        return _NOWHERE
+    where = f"redirects to {bare_url(target, *keys)}"
     if not dropped:
         return "warn", where, "use that URL itself, for a redirected POST may become a GET"
     if _may_go(destination, target):
-        return (
-            "warn",
-            f"{where}, where the key is sent if it is asked for, as hosts= names that host",
-            "use that URL itself",
-        )
+        where += ", where the key is sent if it is asked for, as hosts= names that host"
+        return "warn", where, "use that URL itself"
     return "warn", f"{where}, where requests drops the key", "use that URL itself, if the key belongs there"
 
 

@@ -89,7 +89,7 @@ def diagnose(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: ``method`` is not a word, ``timeout`` not positive and finite, ``max_age`` negative.
+        ValueError: ``method`` is not a word, or ``timeout`` or ``max_age`` is not positive or beyond all measure.
 
     The JWT's claims are those of RFC 7519 section 4.1, a server's challenge that of RFC 6750 section 3.
     """
@@ -102,7 +102,8 @@ def diagnose(
     if credential is not None:
         found.append(check_jwt(credential, time.time()))
     if url is not None:
-        found += Probe(auth, credential, timeout).checks(url, method, send=key.status == "ok")
+        keys = [] if credential is None else [credential]
+        found += Probe(auth, keys, timeout).checks(url, method, send=key.status == "ok")
     checks = [check for check in found if check is not None]
     return [Check(name, status, printable(detail), printable(remedy)) for name, status, detail, remedy in checks]
 

@@ -28,7 +28,7 @@ from .failure import explain
 from .report import Check, Status, bare_proxy, bare_url, refused, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from .auth import BearerEnvAuth
     from .credential import Credential
@@ -55,16 +55,16 @@ class _Session(requests.Session):
 class Probe:
     """One run against a URL; all its steps together take no longer than the time they are given."""
 
-    def __init__(self, auth: BearerEnvAuth, credential: Credential | None, timeout: float) -> None:
+    def __init__(self, auth: BearerEnvAuth, keys: Sequence[Credential], timeout: float) -> None:
         """Prepare a run.
 
         Args:
             auth: What the request is made with.
-            credential: The key, to be kept out of what others say.
+            keys: What is to be kept out of what others say.
             timeout: Seconds for all of it.
         """
         self._auth = auth
-        self._credential = credential
+        self._keys = keys
         self._timeout = timeout
         self._left = timeout
 
@@ -102,7 +102,7 @@ class Probe:
 
     def _reach(self, url: str, verify: bool | str, proxy: str | None) -> Check:
         """Look up the name, connect, and look at the certificate; no key is sent."""
-        where = bare_url(url, self._credential)
+        where = bare_url(url, *self._keys)
         origin = cast("Origin", origin_of(url))
         try:
             context = _context(verify) if origin.scheme == "https" else None
@@ -144,7 +144,7 @@ class Probe:
             return Check("request", "fail", f"{request.method}: {detail}", remedy), None
         now = time.time()
         response.close()
-        return in_words(response, self._auth.destination, self._credential), _clock(response, now)
+        return in_words(response, self._auth.destination, self._keys), _clock(response, now)
 
     def _within(self, work: Callable[[], _T]) -> _T | Exception:
         """What some work returns or raises, or a TimeoutError.

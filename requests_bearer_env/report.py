@@ -59,31 +59,32 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def untrusted(text: str, credential: Credential | None) -> str:
-    """Text of others: visible ASCII in one line, cut, and without the key."""
+def untrusted(text: str, *credentials: Credential) -> str:
+    """Text of others: visible ASCII in one line, cut, and without the keys that it may repeat."""
     text = " ".join(unquote(text[:_READ]).split())
     text = re.sub(r"[^ -~]+", "?", text)
-    if credential is not None:
-        text = _without(credential, text)
+    hidden: set[int] = set()
+    for credential in credentials:
+        pieces = _pieces(credential, text)
+        if pieces and len(credential) < len("Bearer ") + _PIECE:  # letters left out of a sentence can be guessed
+            return "(not shown, as the key is in it)"
+        hidden |= pieces
+    text = re.sub("\0+", "***", "".join("\0" if at in hidden else char for at, char in enumerate(text)))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _without(credential: Credential, text: str) -> str:
-    """Text with *** for every piece of the key, in upper or lower case; none of it if the key is short."""
-    key = credential.removeprefix("Bearer ").lower()
-    lower = text.lower()
+def _pieces(credential: Credential, text: str) -> set[int]:
+    """The positions of the key's pieces in a text, in upper or lower case; a short key is one piece."""
+    key, text = credential.removeprefix("Bearer ").lower(), text.lower()
     size = min(_PIECE, len(key))
-    found = [start for start in range(len(lower) - size + 1) if lower[start : start + size] in key]
-    if found and size < _PIECE:  # letters left out of a sentence can be guessed
-        return "(not shown, as the key is in it)"
-    hidden = {position for start in found for position in range(start, start + size)}
-    return re.sub("\0+", "***", "".join("\0" if at in hidden else char for at, char in enumerate(text)))
+    found = [start for start in range(len(text) - size + 1) if text[start : start + size] in key]
+    return {position for start in found for position in range(start, start + size)}
 
 
-def bare_url(url: str, credential: Credential | None) -> str:
+def bare_url(url: str, *credentials: Credential) -> str:
     """Scheme, host, port and path of a URL: what else is in it may be secret."""
     path = re.split(r"[?#]", url, maxsplit=1)[0].split("/")[3:]
-    return untrusted("/".join([str(origin_of(url)), *path]), credential)
+    return untrusted("/".join([str(origin_of(url)), *path]), *credentials)
 
 
 def bare_proxy(proxy: str) -> str:

@@ -279,6 +279,7 @@ def test_a_host_that_is_not_named_fails(serve: Serve, capsys: Capture) -> None:
         ["--method", ""],
         ["--command", f"'{KEY}"],
         ["--command", "  "],
+        ["--command", f"'' {KEY}"],
         ["--file", ""],
         ["https://host/", KEY],
         [f"--json={KEY}"],
@@ -293,6 +294,14 @@ def test_wrong_usage_is_not_repeated(argv: list[str], capsys: Capture) -> None:
     assert message.startswith("usage: requests-bearer-env")
     assert "error: " in message.splitlines()[-1]
     assert not any(KEY[at : at + 8].lower() in message.lower() for at in range(len(KEY) - 7))
+
+
+def test_a_command_is_needed(capsys: Capture) -> None:
+    """Without a command the usage is shown."""
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2
+    assert "required: COMMAND" in capsys.readouterr().err
 
 
 def test_an_unknown_command_is_not_repeated(capsys: Capture) -> None:
@@ -362,7 +371,12 @@ def test_an_interrupt_in_the_middle_of_a_request_is_told(serve: Serve) -> None:
         return Reply(200)
 
     server = serve(app)
-    words = [*PROGRAM, "check", server.url(), "--env", "TGW_API_KEY", "--timeout", "60"]
+    # Whoever starts the tests in the background has them ignore the signal.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from requests_bearer_env.__main__ import main; sys.exit(main())"
+    )
+    words = [sys.executable, "-c", code, "check", server.url(), "--env", "TGW_API_KEY", "--timeout", "60"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert asked.wait(30)
         process.send_signal(signal.SIGINT)

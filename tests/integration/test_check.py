@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import socket
 import threading
@@ -18,11 +19,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import requests
+from cryptography import x509
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.demo import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose
-from requests_bearer_env.probe import Probe
+from requests_bearer_env.probe import Probe, _clock
 from tests.conftest import KEY, OTHER_KEY, Serve, always, authorizations, keyed
 
 
@@ -214,6 +217,22 @@ def test_a_certificate_of_an_unknown_authority_fails(
     assert "REQUESTS_CA_BUNDLE" in remedy
 
 
+def test_a_directory_of_authorities_is_one(
+    serve: Serve, ca: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """REQUESTS_CA_BUNDLE may be a directory, whose files OpenSSL finds by the hash of their subject."""
+    certificate = x509.load_pem_x509_certificate(Path(ca).read_bytes())
+    canonical = b""
+    for attribute in certificate.subject:
+        value = attribute.value.encode() if isinstance(attribute.value, str) else attribute.value
+        inner = bytes([6, 3, 0x55, 4, int(attribute.oid.dotted_string.split(".")[3]), 12, len(value)]) + value.lower()
+        canonical += bytes([0x31, len(inner) + 2, 0x30, len(inner)]) + inner
+    subject = int.from_bytes(hashlib.sha1(canonical).digest()[:4], "little")
+    (tmp_path / f"{subject:08x}.0").write_bytes(Path(ca).read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert checked(serve(keyed(KEY)).url())["url"].status == "ok"
+
+
 @pytest.mark.parametrize("name", ["missing.pem", "empty.pem"])
 def test_an_unusable_bundle_fails(name: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that is missing or no certificates is told as that, not as the server's fault."""
@@ -243,6 +262,35 @@ def test_a_name_that_cannot_be_one_fails() -> None:
     """A label of more than 63 letters, which no resolver takes, is an unknown name as well."""
     detail, _ = unreached(f"https://{'a' * 64}.example/")
     assert detail.endswith(": the host's name is not known")
+
+
+@pytest.mark.parametrize(
+    ("url", "address"), [("https://[::1]:5000/", ("::1", 5000)), ("https://tgw.local/", ("tgw.local", 443))]
+)
+def test_the_host_and_port_of_the_url_are_connected_to(
+    url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address of IPv6 has no brackets for a socket, and https has a port of its own."""
+    seen: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], _timeout: float) -> Any:
+        seen.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    unreached(url)
+    assert seen == [address]
+
+
+def test_a_name_with_a_dot_at_its_end_is_verified_without(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No certificate names the root of the DNS."""
+    look_up = socket.getaddrinfo
+
+    def without_dns(_host: Any, *arguments: Any, **options: Any) -> Any:
+        return look_up("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", without_dns)
+    assert checked(serve(keyed(KEY)).url(host="localhost."))["url"].status == "ok"
 
 
 def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +339,7 @@ def test_a_host_that_is_not_named_is_refused(serve: Serve) -> None:
     assert remedy.startswith("correct the URL")
 
 
-@pytest.mark.parametrize("url", ["tgw.local/v1", "https://", "https://[::1", "https://a b/", "https://*.example/"])
+@pytest.mark.parametrize("url", ["tgw.local/v1", "https://", "https://[::1", "https://*.example/"])
 def test_a_url_that_is_none_fails(url: str) -> None:
     """What requests makes no URL of is not repeated."""
     assert unreached(url) == ("requests cannot make sense of the URL", "write it as https://host/path")
@@ -371,7 +419,7 @@ def test_a_missing_path_has_a_remedy(serve: Serve) -> None:
         ("Bearer error=invalid_token", "its reason is invalid_token, so the key is expired, revoked or wrong"),
         ('bearer realm="a, b", ERROR = "invalid_request"', "its reason is invalid_request, so the request is"),
         ('Basic realm="x", Bearer error="invalid_token"', "its reason is invalid_token, so"),
-        ('Bearer error="teapot"', "its reason is teapot"),
+        ('Bearer error="teapot"', 'its reason is "teapot"'),
         ('Bearer error_description="It \\"has\\" expired"', 'it says "It "has" expired"'),
         ('Bearer scope="read write"', 'it wants the scope "read write"'),
         ('Bearer error="invalid_token", error_description="Late"', 'expired, revoked or wrong; it says "Late"'),
@@ -575,6 +623,26 @@ def test_a_new_key_that_is_refused_as_well_fails(serve: Serve, monkeypatch: pyte
     assert "for it changed after a 401; the server does not accept the key" in check.detail
 
 
+@pytest.mark.parametrize("status", [200, 401, 403])
+def test_none_of_the_keys_that_were_sent_is_repeated(status: int, serve: Serve) -> None:
+    """A provider may have another key at each call; the server may repeat any of them."""
+    keys = [
+        f"{number}{text}" for number, text in enumerate(["abcdefghijklmnop", "qrstuvwxyzABCDEF", "GHIJKLMNOPQRSTUV"])
+    ]
+    coming = iter(keys)
+    seen: list[str] = []
+
+    def app(request: Request) -> Reply:
+        seen.append(request.headers["Authorization"])
+        echo = ("WWW-Authenticate", f'Bearer error="{" ".join(keys)}"')
+        return Reply(401 if len(seen) == 1 else status, b"", (echo,))
+
+    checks = diagnose(BearerEnvAuth(provider=lambda: next(coming)), serve(app).url())
+    assert seen == [f"Bearer {key}" for key in keys[1:]]
+    shown = repr(checks)
+    assert not any(key[at : at + 8] in shown for key in keys for at in range(len(key) - 7))
+
+
 def test_a_key_that_is_gone_at_the_request_fails(serve: Serve) -> None:
     """A provider that fails the second time is told as that; nothing is sent."""
     keys = iter([KEY, None])
@@ -665,6 +733,17 @@ def test_the_clocks_are_compared(seconds: float, status: str, words: str, raw: R
     assert words in check.detail
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("seconds", "status"), [(30, "ok"), (31, "warn"), (300, "warn"), (301, "fail")])
+def test_the_limits_of_the_clocks_are_exact(seconds: int, sign: int, status: str) -> None:
+    """30 s are nothing yet, and 5 minutes a warning."""
+    response = requests.Response()
+    response.headers["Date"] = "Fri, 15 Jan 2027 08:00:00 GMT"
+    check = _clock(response, 1_800_000_000 + sign * seconds)
+    assert check is not None
+    assert check.status == status
+
+
 def test_the_age_of_a_cached_answer_counts(raw: RawServe) -> None:
     """A cache hands on an old date and says how old it is (RFC 9111 section 5.1)."""
     server = raw(b"HTTP/1.1 200 OK\r\n%s\r\nAge: 3600\r\n\r\n" % date(-3600))
@@ -712,12 +791,16 @@ def test_a_refusal_tells_the_time_as_well(raw: RawServe) -> None:
 # netrc and proxy
 
 
+def at_home(netrc: str | bytes) -> None:
+    """Write the netrc file where every version of requests looks for it."""
+    path = Path.home() / ".netrc"
+    path.write_bytes(netrc if isinstance(netrc, bytes) else netrc.encode())
+
+
 @pytest.mark.parametrize("entry", ["machine localhost", "default"])
-def test_a_netrc_entry_warns(entry: str, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_netrc_entry_warns(entry: str, serve: Serve) -> None:
     """What requests would send after a redirect is named, without its secrets; the key is sent here."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text(f"{entry} login hunter1 password hunter2\n")
-    monkeypatch.setenv("NETRC", str(netrc))
+    at_home(f"{entry} login hunter1 password hunter2\n")
     server = serve(keyed(KEY))
     check = checked(server.url())["netrc"]
     assert check.status == "warn"
@@ -726,20 +809,16 @@ def test_a_netrc_entry_warns(entry: str, serve: Serve, monkeypatch: pytest.Monke
     assert authorizations(server) == [f"Bearer {KEY}"]
 
 
-def test_a_netrc_entry_for_another_host_is_none(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_netrc_entry_for_another_host_is_none(serve: Serve) -> None:
     """Other hosts' entries are nobody's business here."""
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine elsewhere.example login hunter1 password hunter2\n")
-    monkeypatch.setenv("NETRC", str(netrc))
+    at_home("machine elsewhere.example login hunter1 password hunter2\n")
     assert "netrc" not in checked(serve(keyed(KEY)).url())
 
 
 @pytest.mark.parametrize("text", [b"hunter2", b"machine localhost hunter2", b"machine localhost login \xff\xfe"])
-def test_a_broken_netrc_warns(text: bytes, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_netrc_warns(text: bytes, serve: Serve) -> None:
     """A netrc that cannot be read is told as that, without a word of it."""
-    netrc = tmp_path / "netrc"
-    netrc.write_bytes(text)
-    monkeypatch.setenv("NETRC", str(netrc))
+    at_home(text)
     check = checked(serve(keyed(KEY)).url())["netrc"]
     assert check[1:3] == ("warn", "the netrc file cannot be read")
 
