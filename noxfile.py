@@ -45,6 +45,7 @@ OLD_URLLIB3 = [
     "ignore:_SixMetaPathImporter:ImportWarning",
     "ignore:ssl.:DeprecationWarning",
     "ignore:datetime.datetime.utc:DeprecationWarning",
+    "ignore:unclosed:ResourceWarning",
 ]
 
 

@@ -196,6 +196,17 @@ class TestRequest:
             BearerEnvAuth(key_env)(request)
         assert caught.value.request is request
 
+    def test_a_refusal_leaves_body_session_and_cookies_as_they_were(self, tmp_path: Path) -> None:
+        """Whoever mends the key can send the same once more."""
+        (tmp_path / "body").write_bytes(b"0123456789")
+        with requests.Session() as session, (tmp_path / "body").open("rb") as body:
+            session.cookies.set("mine", "1")
+            body.seek(3)
+            before = dict(session.headers), session.cookies.get_dict(), body.tell()
+            with pytest.raises(BearerAuthError):
+                session.post(URL, data=body, auth=BearerEnvAuth())
+            assert (dict(session.headers), session.cookies.get_dict(), body.tell()) == before
+
     def test_an_existing_except_clause_catches_everything(self) -> None:
         """Scripts that catch requests' exceptions catch these."""
         with pytest.raises(requests.RequestException) as caught:

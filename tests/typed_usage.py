@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from requests_bearer_env import BearerAuthError, BearerEnvAuth, command
+from requests_bearer_env import BearerAuthError, BearerEnvAuth, MountedAuth, command
+from requests_bearer_env.doctor import Check, diagnose
 
 if TYPE_CHECKING:
     from requests.auth import AuthBase
@@ -33,6 +34,10 @@ auths: list[AuthBase] = [
     BearerEnvAuth(provider=command(["op", "read", Path("x")], timeout=5)),
     BearerEnvAuth("NAME", hosts="api.example", allow_http={"localhost"}),
 ]
+
+mounted: AuthBase = MountedAuth({"https://api.example/": auths[0], "https://b.example/": BearerEnvAuth()})
+checks: list[Check] = diagnose(BearerEnvAuth(), "https://api.example/", method="POST", timeout=5, max_age=30)
+details: list[str] = [f"{check.status} {check.name} {check.detail} {check.remedy}" for check in checks]
 
 
 def use(auth: BearerEnvAuth) -> int:
