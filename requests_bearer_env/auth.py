@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+import copy
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from requests.auth import AuthBase
 
 from .cache import CachedProviderSource
 from .destination import Destination
-from .errors import BearerAuthError, MissingKeyError
-from .retry import Retry, beginning
+from .errors import BearerAuthError, MissingKeyError, bare
+from .retry import Retry, beginning, hooked
 from .sources import EnvSource, FileSource, ProviderSource, Source
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .credential import Credential
     from .sources import Provider
 
-_log = logging.getLogger("requests_bearer_env")
+#: The hooks of a request that has none.
+_NO_HOOKS: dict[str, list[object]] = {"response": []}
 
 #: The variable that is read when no source is named.
 DEFAULT_ENV = "BEARER_TOKEN"
@@ -47,7 +48,8 @@ class BearerEnvAuth(AuthBase):
         file: The path of a file with the key, in UTF-8, of at most 16 KiB. ``~`` and ``$VAR`` are
             expanded at each request.
         provider: A callable without arguments that returns the key as a str, as bytes in ASCII, or
-            None for no key. See `command` for one that runs a program.
+            None for no key. It must not wait for another thread that uses this very auth. See
+            `command` for one that runs a program.
         ttl: Seconds to keep the provider's key; all threads share it. Some 80 to 90 % into that
             time one thread asks ahead. Without it, the provider is called for every request.
         hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (any
@@ -79,18 +81,17 @@ class BearerEnvAuth(AuthBase):
         hosts: Iterable[str] | str | None = None,
         allow_http: Iterable[str] | str = (),
     ) -> None:
-        sources: list[Source] = []
-        if env is not None:
-            sources.append(EnvSource(env))
-        if file is not None:
-            sources.append(FileSource(file))
-        if provider is not None:
-            sources.append(ProviderSource(provider) if ttl is None else CachedProviderSource(provider, ttl))
-        elif ttl is not None:
-            raise ValueError("ttl= comes without provider=, and only a provider's key is kept: leave it out")
+        made: tuple[tuple[Source, ...], Destination] | TypeError | ValueError
+        try:
+            made = _sources(env, file, provider, ttl), Destination(hosts, allow_http)
+        except (TypeError, ValueError) as error:
+            made = bare(error)
+        if isinstance(made, Exception):
+            # Any of them may be the key: neither this frame nor those below show it.
+            del env, file, provider, ttl, hosts, allow_http
+            raise made
         # Straight into the dict: attributes are read-only.
-        self.__dict__["sources"] = tuple(sources) or (EnvSource(DEFAULT_ENV),)
-        self.__dict__["destination"] = Destination(hosts, allow_http)
+        self.__dict__["sources"], self.__dict__["destination"] = made
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Authorise a request that requests has prepared.
@@ -107,15 +108,11 @@ class BearerEnvAuth(AuthBase):
         except BearerAuthError as error:
             error.request = r
             raise
-        r.headers["Authorization"] = credential
         body = r.body
         replay = None if body is None or type(body) is bytes else beginning(body)
-        hooks = r.hooks["response"]
-        if hooks:
-            # Perhaps prepared before. The list may be shared with a copy, so that one is left alone.
-            hooks = [hook for hook in hooks if not isinstance(hook, Retry)]
-            r.hooks = {**r.hooks, "response": hooks}
-        hooks.append(Retry(self, url, replay))
+        retry = Retry(self, url, replay)
+        r.hooks = {"response": [retry]} if r.hooks == _NO_HOOKS else hooked(r.hooks, retry)
+        r.headers["Authorization"] = credential
         return r
 
     def credential(self) -> Credential:
@@ -159,7 +156,13 @@ class BearerEnvAuth(AuthBase):
         # A provider need not be hashable, so it is left to __eq__.
         return hash(tuple(item for item in self._config().items() if item[0] != "provider"))
 
+    def __deepcopy__(self, memo: object) -> BearerEnvAuth:
+        # The provider stays the same: it may hold what cannot be copied, such as a lock.
+        return copy.copy(self)
+
     def __repr__(self) -> str:
+        if "destination" not in vars(self):
+            return f"<{type(self).__name__}, not made>"
         parts = [repr(source) for source in self.sources]
         if self.destination.hosts is not None:
             parts.append(f"hosts={list(self.destination.hosts.patterns)}")
@@ -178,3 +181,19 @@ class BearerEnvAuth(AuthBase):
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+
+def _sources(
+    env: str | None, file: str | os.PathLike[str] | None, provider: Provider | None, ttl: float | None
+) -> tuple[Source, ...]:
+    """The sources that are named, in the order they are asked, or the default."""
+    sources: list[Source] = []
+    if env is not None:
+        sources.append(EnvSource(env))
+    if file is not None:
+        sources.append(FileSource(file))
+    if provider is not None:
+        sources.append(ProviderSource(provider) if ttl is None else CachedProviderSource(provider, ttl))
+    elif ttl is not None:
+        raise ValueError("ttl= comes without provider=, and only a provider's key is kept: leave it out")
+    return tuple(sources) or (EnvSource(DEFAULT_ENV),)

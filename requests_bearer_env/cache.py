@@ -10,11 +10,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .credential import Credential
 from .errors import KeySourceError
 from .sources import Outcome, ProviderSource
 
 if TYPE_CHECKING:
-    from .credential import Credential
     from .sources import Provider
 
 _log = logging.getLogger("requests_bearer_env")
@@ -23,7 +23,8 @@ _log = logging.getLogger("requests_bearer_env")
 _random = random.SystemRandom()
 
 #: Guards the few assignments below in every cache; no provider is ever called under it. One for
-#: all of them, so that objects hold no lock, and reentrant for the sake of signal handlers.
+#: all of them, so that objects hold no lock, and reentrant for the sake of signal handlers. A forked
+#: child gets another one, which tells what is its own from what it has inherited.
 _lock = threading.RLock()
 
 
@@ -43,18 +44,27 @@ class _Entry(NamedTuple):
     credential: Credential
     refresh: float
     expiry: float
+    process: object
 
 
 class _Flight:
-    """One call of the provider that is under way, and in the end its outcome."""
+    """One call of the provider, and in the end its outcome.
 
-    __slots__ = ("done", "lock", "outcome", "thread")
+    The thread that asks holds ``asking`` meanwhile. A ``with`` lets go of it whatever happens, an
+    exception from a signal handler included, so nobody waits for a call that has died.
+    """
+
+    __slots__ = ("asking", "outcome", "process", "thread")
 
     def __init__(self) -> None:
-        self.done = threading.Event()
-        self.lock = _lock  # another one in a forked child, where nobody carries this call on
+        self.asking = threading.Lock()
         self.outcome: Outcome | None = None
+        self.process = _lock
         self.thread = threading.get_ident()
+
+    def under_way(self) -> bool:
+        """Whether somebody is asking; in a forked child nobody carries on what the parent began."""
+        return self.process is _lock and self.asking.locked()
 
 
 class CachedProviderSource(ProviderSource):
@@ -77,59 +87,68 @@ class CachedProviderSource(ProviderSource):
 
     def credential(self) -> Credential | None:
         entry = self._entry
-        if entry is not None and time.monotonic() < entry.refresh:
+        if entry is not None and time.monotonic() < entry.refresh and entry.process is _lock:
             return entry.credential
         return self._renewed()
 
     def _renewed(self) -> Credential | None:
         """Ask the provider, or wait for the thread that is asking, or go on with what there is."""
         mine = _Flight()
-        entry = kept = None
-        try:  # from before others can see this flight: whatever happens, they must not wait for ever
+        with mine.asking:
             while True:
                 with _lock:
                     entry, flight, now = self._entry, self._flight, time.monotonic()
-                    if flight is not None and flight.lock is not _lock:
-                        flight = None  # inherited over a fork
-                    if entry is not None and (now < entry.refresh or (flight is not None and now < entry.expiry)):
+                    if entry is not None and entry.process is not _lock:
+                        # Forked with a warm cache, a fleet would ask in step.
+                        entry = self._entry = self._kept(entry.credential, entry.expiry)
+                    waited = flight is not None and flight.under_way()
+                    if entry is not None and (now < entry.refresh or (waited and now < entry.expiry)):
                         return entry.credential
-                    if flight is None:
+                    if flight is None or not waited:
                         self._flight = mine
                         break
                 if flight.thread == threading.get_ident():
-                    raise KeySourceError(f"{self.where()} asks for the very key it is to return: give it another auth")
-                flight.done.wait()
+                    raise KeySourceError(
+                        f"{self.where()} is being asked for the key by this very thread: "
+                        "use the auth neither in its own provider nor in a signal handler"
+                    )
+                with flight.asking:
+                    pass
                 if flight.outcome is not None:
                     return flight.outcome.result()
                 # The asking thread was interrupted before it had an outcome.
             mine.outcome = self.ask()
-        finally:
             kept = self._land(mine, entry)
-            mine.done.set()
         if kept is None:
             return mine.outcome.result()
         reason = mine.outcome.message or self.absence()
         _log.warning("asking ahead for a new key failed, the present one is used until its time is up: %s", reason)
         return kept
 
+    def _kept(self, credential: Credential, expiry: float) -> _Entry:
+        """An entry; asking ahead is due when 80 to 90 % of its lifetime are over."""
+        return _Entry(credential, expiry - self._ttl * _random.uniform(0.1, 0.2), expiry, _lock)
+
     def _land(self, flight: _Flight, entry: _Entry | None) -> Credential | None:
         """Keep the outcome; after a failure, the key to go on with if its time is not up."""
         with _lock:
-            if self._flight is not flight:  # it never started, or what it was to renew was refused meanwhile
+            if self._flight is not flight:  # what it set out to renew was refused in the meantime
                 return None
             self._flight = None
             now = time.monotonic()
             outcome = flight.outcome
             if outcome is not None and outcome.credential is not None:
-                refresh = now + self._ttl * _random.uniform(0.8, 0.9)
-                self._entry = _Entry(outcome.credential, refresh, now + self._ttl)
-            elif outcome is not None and entry is not None and now < entry.expiry:
+                self._entry = self._kept(outcome.credential, now + self._ttl)
+            elif entry is not None and now < entry.expiry:
                 self._entry = entry._replace(refresh=entry.expiry)  # asking ahead is tried once
                 return entry.credential
             return None
 
     def forget(self, refused: object) -> None:
         with _lock:
-            if self._entry is not None and self._entry.credential == refused:
+            kept = None if self._entry is None else self._entry.credential
+            # The very object, for the provider may have returned an equal key since; a header that
+            # went through other hands is compared by its value.
+            if kept is not None and (kept is refused or (kept == refused and not isinstance(refused, Credential))):
                 self._entry = None
                 self._flight = None  # a call that began before may bring the refused key again

@@ -19,7 +19,7 @@ _SCHEME = re.compile(r"\Abearer(?:\s+|\Z)", re.IGNORECASE)
 _NOT_VISIBLE = re.compile(r"[^!-~]")
 
 #: ``NAME=value``, as in a dotenv file; not the padding at the end of a base64 key.
-_DOTENV = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_]+=(?=[^=])", re.ASCII)
+_DOTENV = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*=(?=[^=])", re.ASCII)
 
 #: Unicode has no names for control characters; these are the ones that end up in keys.
 _CONTROLS = {
@@ -55,6 +55,12 @@ class Credential(str):
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[str], tuple[str]]:
         return str, ("Bearer ***",)
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, ("Bearer ***",)
+
+    def __getnewargs__(self) -> tuple[str]:
+        return ("Bearer ***",)
 
 
 def parse(raw: str, source: Source) -> Credential | None:

@@ -366,7 +366,7 @@ def run() -> None:
     authority = Authority()
     app = TextGenerationWebUI(secrets.token_urlsafe(), secrets.token_urlsafe())
     context = authority.context("localhost", "127.0.0.1")
-    saved = os.environ.get("TGW_API_KEY")
+    saved = {name: os.environ.pop(name, None) for name in ("TGW_API_KEY", "TGW_API_KEY_FILE")}
     with tempfile.TemporaryDirectory() as folder, Server(app, context) as other:
 
         def front(request: Request) -> Reply:
@@ -381,7 +381,6 @@ def run() -> None:
                 for step in (demo.completion, demo.refusal, demo.rotation, demo.redirect, demo.two_keys):
                     step()
             finally:
-                os.environ.pop("TGW_API_KEY", None)
-                if saved is not None:
-                    os.environ["TGW_API_KEY"] = saved
+                del os.environ["TGW_API_KEY"]
+                os.environ.update({name: value for name, value in saved.items() if value is not None})
     _say("All as it should be. To find out why a request of yours is refused: python -m requests_bearer_env check URL")

@@ -49,7 +49,7 @@ class Origin(NamedTuple):
 
 def origin_of(url: str | None) -> Origin | None:
     """The origin of a prepared URL, or None if it is not a plain http or https URL."""
-    match = _URL.match(url or "")
+    match = _URL.match(url) if isinstance(url, str) else None
     if match is None:
         return None
     scheme, host, port = match.groups()

@@ -20,6 +20,11 @@ from __future__ import annotations
 from requests.exceptions import RequestException
 
 
+def bare(error: TypeError | ValueError) -> TypeError | ValueError:
+    """The same error of a constructor without the frames it has passed, whose locals may be the key."""
+    return TypeError(str(error)) if isinstance(error, TypeError) else ValueError(str(error))
+
+
 class BearerAuthError(RequestException):
     """The request was not sent because it could not be authorised safely."""
 

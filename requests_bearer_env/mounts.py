@@ -15,8 +15,8 @@ from requests.utils import select_proxy
 
 from .auth import BearerEnvAuth
 from .destination import Origin, origin_of
-from .errors import BearerAuthError
-from .retry import Retry, beginning, resend, rewind
+from .errors import BearerAuthError, bare
+from .retry import Retry, beginning, hooked, resend, rewind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from requests import Response
 
 _log = logging.getLogger("requests_bearer_env")
+
+
+#: A path that is still encoded after so many decodings is in no prefix but the root.
+_DECODINGS = 5
 
 
 class _Mount(NamedTuple):
@@ -69,15 +73,16 @@ class MountedAuth(AuthBase):
     mounts: tuple[_Mount, ...]
 
     def __init__(self, mounts: Mapping[str, AuthBase]) -> None:
-        if not isinstance(mounts, Mapping):
-            raise TypeError(f"mounts are {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
-        if not mounts:
-            raise ValueError("mounts are empty, so no request would get a key: give URL prefixes and auth objects")
-        made = [_mount(number, prefix, auth) for number, (prefix, auth) in enumerate(mounts.items(), start=1)]
-        if len({mount[:2] for mount in made}) < len(made):
-            raise ValueError("two prefixes are the same, so nobody can tell which key is meant: leave one of them out")
-        # The longest path first; straight into the dict, for attributes are read-only.
-        self.__dict__["mounts"] = tuple(sorted(made, key=lambda mount: (-len(mount.path), str(mount))))
+        made: tuple[_Mount, ...] | TypeError | ValueError
+        try:
+            made = _mounts(mounts)
+        except (TypeError, ValueError) as error:
+            made = bare(error)
+        if isinstance(made, Exception):
+            del mounts  # a key may be among them, in the wrong place
+            raise made
+        # Straight into the dict: attributes are read-only.
+        self.__dict__["mounts"] = made
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Let the auth that is mounted for the URL authorise the request.
@@ -87,20 +92,19 @@ class MountedAuth(AuthBase):
         """
         mount = self.mount_of(r.url)
         original = r.hooks
-        others = [hook for hook in original["response"] if not isinstance(hook, Retry)]
         if mount is None:
             r.headers.pop("Authorization", None)
-            r.hooks = {**original, "response": others}
+            r.hooks = hooked(original)
             return r
         replay = beginning(r.body)
-        r.hooks = {**original, "response": []}
+        r.hooks = {**(original or {}), "response": []}
         try:
             authorised = mount.auth(r)
         except BaseException:
             r.hooks = original
             raise
         hook = MountedRetry(self, mount, tuple(authorised.hooks["response"]), replay)
-        authorised.hooks = {**original, "response": [*others, hook]}
+        authorised.hooks = hooked(original, hook)
         return authorised
 
     def mount_of(self, url: str | None) -> _Mount | None:
@@ -124,6 +128,8 @@ class MountedAuth(AuthBase):
         return hash(tuple(mount[:2] for mount in self.mounts))
 
     def __repr__(self) -> str:
+        if "mounts" not in vars(self):
+            return f"<{type(self).__name__}, not made>"
         # Not the repr of other people's auth objects, which may show what they hold.
         ours = (BearerEnvAuth, MountedAuth)
         shown = (
@@ -143,6 +149,18 @@ class MountedAuth(AuthBase):
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+
+def _mounts(mounts: Mapping[str, AuthBase]) -> tuple[_Mount, ...]:
+    """Check and normalise them; the longest path first."""
+    if not isinstance(mounts, Mapping):
+        raise TypeError(f"mounts are {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
+    if not mounts:
+        raise ValueError("mounts are empty, so no request would get a key: give URL prefixes and auth objects")
+    made = [_mount(number, prefix, auth) for number, (prefix, auth) in enumerate(mounts.items(), start=1)]
+    if len({mount[:2] for mount in made}) < len(made):
+        raise ValueError("two prefixes are the same, so nobody can tell which key is meant: leave one of them out")
+    return tuple(sorted(made, key=lambda mount: (-len(mount.path), str(mount))))
 
 
 def _mount(number: int, prefix: object, auth: object) -> _Mount:
@@ -184,9 +202,12 @@ def _as_servers_may(path: str) -> str:
     They decode it (perhaps twice), take a backslash for a slash, drop parameters from segments and
     merge slashes.
     """
-    decoded = unquote(path)
-    while decoded != path:
-        path, decoded = decoded, unquote(decoded)
+    for _ in range(_DECODINGS):
+        path, before = unquote(path), path
+        if path == before:
+            break
+    else:
+        return "/"  # nobody means that
     path = re.sub(r";[^/]*", "", path.replace("\\", "/"))
     return re.sub(r"/+", "/", path)
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import threading
 import time
 from typing import IO, TYPE_CHECKING, cast
 
+from .errors import bare
 from .sources import MAX_BYTES, ProviderError
+
+#: Milliseconds between looks at whether the program is still there.
+_GLANCE = 50
 
 if TYPE_CHECKING:
     import subprocess
@@ -39,7 +45,10 @@ class Command:
 
     @property
     def __name__(self) -> str:
-        return f"command {os.path.basename(self._argv[0])}"
+        program = self._argv[0]
+        # A whole command line in one part is a mistake, and may hold anything.
+        shown = os.path.basename(program) if program.split() == [program] else "(not shown, as it has white space)"
+        return f"command {shown}"
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
@@ -64,59 +73,66 @@ class Command:
         # Not its standard error either, for who can say what it prints there.
         try:
             process = Popen(self._argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, bufsize=0)
-        except OSError as error:
-            failure = error.strerror or type(error).__name__
+        except (OSError, ValueError) as error:
+            failure = getattr(error, "strerror", None) or type(error).__name__
         else:
             return self._output(process)
         raise ProviderError(f"{self.__name__} cannot be started: {failure}; check that it is installed and on the PATH")
 
     def _output(self, process: subprocess.Popen[bytes]) -> bytes:
         deadline = time.monotonic() + self._timeout
-        reader = _Reader(cast("IO[bytes]", process.stdout))
+        output = _Output()
         try:
-            reader.start()
-            reader.join(self._timeout)
-            problem = self._problem(process, reader, deadline)
+            with cast("IO[bytes]", process.stdout) as pipe:
+                self._collect(process, pipe, output, deadline)
+            problem = self._problem(process, output, deadline)
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
         if problem is None:
-            return reader.output
+            return bytes(output)
         raise ProviderError(f"{self.__name__} {problem}; run it by hand to see why")
 
-    def _problem(self, process: subprocess.Popen[bytes], reader: _Reader, deadline: float) -> str | None:
+    def _collect(self, process: subprocess.Popen[bytes], pipe: IO[bytes], output: _Output, deadline: float) -> None:
+        """Read until the end, until it is too much or too late, or until the program is gone.
+
+        Its own children may have the pipe open for longer; they are not waited for.
+        """
+        os.set_blocking(pipe.fileno(), False)
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        while len(output) <= MAX_BYTES and time.monotonic() < deadline:
+            if poll.poll(min(_GLANCE, (deadline - time.monotonic()) * 1000)):
+                before = len(output)
+                output += pipe.read(MAX_BYTES) or b""
+                if len(output) == before:
+                    return
+            elif process.poll() is not None:
+                return
+
+    def _problem(self, process: subprocess.Popen[bytes], output: _Output, deadline: float) -> str | None:
         """What went wrong, in words that show neither arguments nor output."""
-        if len(reader.output) > MAX_BYTES:
-            return f"printed more than {MAX_BYTES} bytes"
         from subprocess import TimeoutExpired
 
+        if len(output) > MAX_BYTES:
+            return f"printed more than {MAX_BYTES} bytes"
         try:
             status = process.wait(max(0.0, deadline - time.monotonic()))
         except TimeoutExpired:
-            status = None
-        if status is None or reader.is_alive():
             return f"did not finish within {self._timeout} s"
+        if status == 0 and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            return "has no exit status that can be seen, for this process ignores SIGCHLD"
         if status < 0:
             return f"was ended by signal {-status}"
         return f"failed with exit status {status}" if status else None
 
 
-class _Reader(threading.Thread):
-    """Reads a pipe to its end, or to where it is too much; a thread, for its end may never come."""
+class _Output(bytearray):
+    """What a program printed; hidden from printers of tracebacks."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
-        super().__init__(daemon=True)
-        self._pipe = pipe
-        self.output = b""
-
-    def run(self) -> None:
-        with self._pipe as pipe:
-            while len(self.output) <= MAX_BYTES:
-                chunk = pipe.read(MAX_BYTES)
-                if not chunk:
-                    break
-                self.output += chunk
+    def __repr__(self) -> str:
+        return "<output>"
 
 
 def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30) -> Command:
@@ -135,4 +151,9 @@ def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30) -> C
         TypeError: ``argv`` is a str or holds something else than str, ``timeout`` is no number.
         ValueError: ``argv`` is empty, ``timeout`` is not positive and finite.
     """
-    return Command(argv, timeout)
+    try:
+        return Command(argv, timeout)
+    except (TypeError, ValueError) as error:
+        wrong = bare(error)
+    del argv, timeout  # the key may be among them, and no frame is to show it
+    raise wrong

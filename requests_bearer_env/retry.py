@@ -14,6 +14,8 @@ from .destination import origin_of
 from .errors import BearerAuthError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from requests import PreparedRequest, Response
 
     from .auth import BearerEnvAuth
@@ -94,12 +96,19 @@ class Retry:
         return str(url).startswith("https:") or not select_proxy(str(url), proxies)
 
 
+def hooked(hooks: Mapping[str, Any] | None, *ours: Retry) -> dict[str, Any]:
+    """A request's hooks with ours, once; new ones, for a request and its copies share theirs."""
+    found: Any = (hooks or {}).get("response") or ()
+    others = [hook for hook in ([found] if callable(found) else found) if not isinstance(hook, Retry)]
+    return {**(hooks or {}), "response": [*others, *ours]}
+
+
 def beginning(body: Any) -> tuple[Any, Any] | None:
     """A body and the position it begins at, or None if it has no positions."""
     try:
         return body, body.tell()
-    except (AttributeError, OSError, ValueError):
-        return None
+    except Exception:
+        return None  # whatever a body of other people's says
 
 
 def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
@@ -110,8 +119,8 @@ def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
         return False
     try:
         body.seek(replay[1])
-    except (AttributeError, OSError, TypeError, ValueError):
-        return False
+    except Exception:
+        return False  # as above
     return True
 
 

@@ -13,6 +13,7 @@ import re
 import select
 import time
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .credential import Credential, parse, trimmed
@@ -29,8 +30,8 @@ MAX_BYTES = 16 * 1024
 #: Seconds to wait before each further look at a blank file: whoever rewrites it empties it first.
 _SECOND_LOOKS = (0.005, 0.01, 0.015, 0.02)
 
-#: Seconds for whoever has opened a named pipe to write into it.
-_PIPE_PATIENCE = 0.01
+#: Milliseconds for whoever has opened a named pipe to write into it.
+_PIPE_PATIENCE = 10
 
 #: Not blocking, for a named pipe that nobody writes to would be waited for without end.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -105,27 +106,25 @@ class EnvSource(Source):
         return {"env": self._name}
 
     def credential(self) -> Credential | None:
-        # No local for os.environ either: its repr shows every variable.
-        if os.environ.get(self._file_name):
-            return self._from_file()
-        return parse(os.environ.get(self._name, ""), self)
+        # os.getenv, for some printers of tracebacks show what a line names, and os.environ is everything.
+        if os.getenv(self._file_name):
+            file = self.file()
+            if file is not None:
+                return self._unless_both(file)
+        return parse(os.getenv(self._name, ""), self)
 
-    def _from_file(self) -> Credential | None:
-        if not self._names_file():
-            return parse(os.environ.get(self._name, ""), self)
-        if os.environ.get(self._name, "").strip():
+    def _unless_both(self, file: FileSource) -> Credential | None:
+        if os.getenv(self._name, "").strip():
             raise KeySourceError(
                 f"{self.where()} and its _FILE variant are both set, "
                 "so nobody can tell which key is meant: unset one of the two"
             )
-        return self.file().credential()
+        return file.credential()
 
-    def _names_file(self) -> bool:
-        return bool(os.environ.get(self._file_name, "").strip())
-
-    def file(self) -> FileSource:
-        """The file that ``$NAME_FILE`` names, where it names one."""
-        return FileSource(os.environ[self._file_name].strip())
+    def file(self) -> FileSource | None:
+        """The file that ``$NAME_FILE`` names, if it names one."""
+        path = os.getenv(self._file_name, "").strip()
+        return FileSource(path) if path else None
 
     def where(self) -> str:
         if self._name in os.environ or self._file_name in os.environ or _PLAIN_NAME.fullmatch(self._name):
@@ -133,15 +132,18 @@ class EnvSource(Source):
         return f"the environment variable that env= names ({len(self._name)} characters, not shown as it may be a key)"
 
     def absence(self) -> str:
-        if self._names_file():
-            return f"{self.where()} has a _FILE variant, and {self.file().absence()}"
+        file = self.file()
+        if file is not None:
+            return f"{self.where()} has a _FILE variant, and {file.absence()}"
         return f"{self.where()} is {'blank' if self._name in os.environ else 'not set'}"
 
     def trimmed(self) -> str:
-        return self.file().trimmed() if self._names_file() else trimmed(os.environ.get(self._name, ""))
+        file = self.file()
+        return trimmed(os.getenv(self._name, "")) if file is None else file.trimmed()
 
     def key_file(self) -> str | None:
-        return self.file().key_file() if self._names_file() else None
+        file = self.file()
+        return None if file is None else file.key_file()
 
 
 class FileSource(Source):
@@ -182,10 +184,11 @@ class FileSource(Source):
         """The file's text, blank if there is no file."""
         data = _read(self.path())
         if isinstance(data, OSError):
-            failure = data.strerror or type(data).__name__
-            hint = " (a path is wanted, not the key itself)" if data.errno == errno.ENAMETOOLONG else ""
+            failure, number = data.strerror or type(data).__name__, data.errno
             del data
-            raise KeySourceError(f"{self.where()} cannot be read: {failure}{hint}; check the path and its permissions")
+            if number == errno.ENAMETOOLONG:
+                raise KeySourceError("the path of the key's file is too long: give a path, not the key itself")
+            raise KeySourceError(f"{self.where()} cannot be read: {failure}; check the path and its permissions")
         if len(data) > MAX_BYTES:
             del data
             raise KeySourceError(f"{self.where()} has more than {MAX_BYTES} bytes, so it is no key: check the path")
@@ -199,10 +202,10 @@ class FileSource(Source):
 
     def where(self) -> str:
         path = self.path()
-        # A relative path that leads nowhere may be a key that was given as the path.
-        if os.path.isabs(path) or _VARIABLE_FIRST.match(path) or os.path.exists(path):
+        # What leads nowhere at all may be a key that was given as the path; base64 may begin with a slash.
+        if _VARIABLE_FIRST.match(path) or os.path.exists(path) or _begins_somewhere(path):
             return f"file {path}"
-        return f"the file that a relative path of {len(path)} characters names (not shown as it may be a key)"
+        return f"the file at a path of {len(path)} characters (not shown as it may be a key)"
 
     def absence(self) -> str:
         if not self._missing():
@@ -218,6 +221,11 @@ class FileSource(Source):
         return self.path()
 
 
+def _begins_somewhere(path: str) -> bool:
+    """Whether a directory that an absolute path leads through exists, the root apart."""
+    return os.path.isabs(path) and any(map(os.path.isdir, list(map(str, Path(path).parents))[:-1]))
+
+
 def _read(path: str) -> bytes | OSError:
     """At most a byte more than MAX_BYTES; nothing if there is no file or a pipe is not ready."""
     try:
@@ -226,13 +234,17 @@ def _read(path: str) -> bytes | OSError:
         return b""
     except OSError as error:
         return error
+    except ValueError:  # letters that the system's encoding has not
+        return OSError(errno.EINVAL, "it is no path here")
     data = b""
     try:
         while len(data) <= MAX_BYTES:
             try:
                 chunk = os.read(descriptor, MAX_BYTES + 1 - len(data))
             except BlockingIOError:
-                if not select.select([descriptor], [], [], _PIPE_PATIENCE)[0]:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLIN)
+                if not poll.poll(_PIPE_PATIENCE):
                     return b""
                 continue
             if not chunk:

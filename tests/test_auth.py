@@ -19,6 +19,7 @@ from requests_bearer_env import (
     BearerEnvAuth,
     InsecureTransportError,
     KeySourceError,
+    MountedAuth,
     UntrustedHostError,
     command,
 )
@@ -127,13 +128,30 @@ class TestObject:
     def test_its_repr_shows_the_configuration(self) -> None:
         """Enough to tell two of them apart."""
         auth = BearerEnvAuth(
-            "TGW_API_KEY", file="/k", provider=shared_provider, hosts="a.example", allow_http="localhost"
+            "TGW_API_KEY", file="/dev/k", provider=shared_provider, hosts="a.example", allow_http="localhost"
         )
         assert repr(auth) == (
-            "BearerEnvAuth(<environment variable TGW_API_KEY>, <file /k>, <provider shared_provider>, "
+            "BearerEnvAuth(<environment variable TGW_API_KEY>, <file /dev/k>, <provider shared_provider>, "
             "hosts=['a.example'], allow_http=['localhost'])"
         )
         assert repr(BearerEnvAuth()) == "BearerEnvAuth(<environment variable BEARER_TOKEN>)"
+
+    def test_one_that_was_not_made_has_a_repr(self) -> None:
+        """Printers of tracebacks meet such ones."""
+        assert repr(BearerEnvAuth.__new__(BearerEnvAuth)) == "<BearerEnvAuth, not made>"
+
+    def test_a_provider_that_cannot_be_copied_is_kept(self) -> None:
+        """A deep copy of a session has the same provider, which may hold a lock."""
+
+        class Vault:
+            def __init__(self) -> None:
+                self.lock = threading.Lock()
+
+            def key(self) -> str:
+                return KEY
+
+        auth = BearerEnvAuth(provider=Vault().key)
+        assert copy.deepcopy(auth) == auth
 
     def test_a_derived_class_may_choose_its_arguments(self) -> None:
         """It pickles and copies all the same."""
@@ -186,8 +204,8 @@ class TestRequest:
         with pytest.raises(error):
             requests.Request("GET", url, auth=auth).prepare()
 
-    @pytest.mark.parametrize("url", [None, "", "mailto:x@api.example", "ftp://api.example/"])
-    def test_a_request_without_a_web_address_is_refused(self, url: str | None, key_env: str) -> None:
+    @pytest.mark.parametrize("url", [None, "", b"https://api.example/", "mailto:x@api.example", "ftp://api.example/"])
+    def test_a_request_without_a_web_address_is_refused(self, url: Any, key_env: str) -> None:
         """Hands can prepare such requests."""
         request = requests.PreparedRequest()
         request.prepare_headers(None)
@@ -237,6 +255,24 @@ class TestRequest:
         (hook,) = request.hooks["response"]
         assert isinstance(hook, Retry)
         assert hook._url == URL
+
+    def test_a_request_without_auth_does_not_get_the_hook_of_its_copy(self, key_env: str) -> None:
+        """Or it would get the key after a 401."""
+        request = requests.Request("GET", URL).prepare()
+        BearerEnvAuth(key_env)(request.copy())
+        assert request.hooks == {"response": []}
+
+    @pytest.mark.parametrize("found", [None, (), [], print, [print], "nothing", "no hooks"])
+    def test_hooks_may_be_whatever_requests_takes(self, found: Any, key_env: str) -> None:
+        """Hands set them in several forms."""
+        special: dict[Any, Any] = {"nothing": {}, "no hooks": None}
+        hooks = special[found] if isinstance(found, str) else {"response": found}
+        for auth in (BearerEnvAuth(key_env), MountedAuth({"https://api.example/": BearerEnvAuth(key_env)})):
+            request = requests.Request("GET", URL).prepare()
+            request.hooks = hooks
+            auth(request)
+            assert request.headers["Authorization"] == f"Bearer {KEY}"
+            assert len(request.hooks["response"]) == (2 if "print" in str(hooks) else 1)
 
     def test_nothing_is_kept_per_request(self, key_env: str) -> None:
         """A million requests leave nothing behind in the auth object."""

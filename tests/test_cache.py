@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
@@ -82,17 +83,12 @@ def waiting(count: int) -> None:
 
 
 def _waits(thread: threading.Thread) -> bool:
+    """Whether a thread is where another one's call is waited for."""
     frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None:
-        if frame.f_code is CachedProviderSource._renewed.__code__ and "wait" in _innermost(thread):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _innermost(thread: threading.Thread) -> str:
-    frame = sys._current_frames().get(thread.ident or 0)
-    return frame.f_code.co_name if frame is not None else ""
+    if frame is None or frame.f_code is not CachedProviderSource._renewed.__code__:
+        return False
+    lines, first = inspect.getsourcelines(CachedProviderSource._renewed)
+    return "with flight.asking:" in lines[frame.f_lineno - first]
 
 
 @pytest.fixture
@@ -241,6 +237,28 @@ def test_an_interrupted_call_leaves_the_others_to_ask(pool: ThreadPoolExecutor) 
     assert vault.calls == 2
 
 
+class Boom(BaseException):
+    """What a signal handler raises."""
+
+
+@pytest.mark.parametrize("method", ["_land", "ask"])
+def test_an_exception_out_of_the_blue_leaves_nobody_waiting(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler may raise anywhere; the next one to ask is not told to wait for the dead."""
+    vault = Vault(KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+
+    def raising(*arguments: object) -> None:
+        raise Boom
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CachedProviderSource, method, raising)
+        with pytest.raises(Boom):
+            auth.credential()
+    with ThreadPoolExecutor(1) as pool:
+        assert str(pool.submit(auth.credential).result(10)) == f"Bearer {KEY}"
+    assert authorized(auth) == f"Bearer {KEY}"
+
+
 def test_a_provider_that_asks_for_its_own_key_does_not_hang() -> None:
     """It would wait for itself."""
 
@@ -250,16 +268,34 @@ def test_a_provider_that_asks_for_its_own_key_does_not_hang() -> None:
     auth = BearerEnvAuth(provider=vault, ttl=100)
     with pytest.raises(KeySourceError) as caught:
         authorized(auth)
-    assert "asks for the very key it is to return" in str(caught.value.__cause__)
+    assert "is being asked for the key by this very thread" in str(caught.value.__cause__)
 
 
 def test_a_refused_key_is_dropped_only_if_it_is_the_one_kept() -> None:
     """A thread that is refused late does not drop the key that another one has got since."""
     vault = Vault(KEY, OTHER_KEY)
     auth = BearerEnvAuth(provider=vault, ttl=100)
-    refused = authorized(auth)
+    refused = auth.credential()
     assert [str(auth.credential_after(refused)) for _ in range(THREADS)] == [f"Bearer {OTHER_KEY}"] * THREADS
     assert vault.calls == 2
+
+
+def test_32_threads_refused_with_the_same_key_ask_once(pool: ThreadPoolExecutor) -> None:
+    """The provider has not changed its mind; the first to be refused has asked, the others need not."""
+    vault = Vault(KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    refused = auth.credential()
+    results = [pool.submit(auth.credential_after, refused) for _ in range(THREADS)]
+    assert {str(result.result(10)) for result in results} == {f"Bearer {KEY}"}
+    assert vault.calls == 2
+
+
+def test_a_refused_header_that_went_through_other_hands_is_known_by_its_value() -> None:
+    """Some adapters make a plain str of it."""
+    vault = Vault(KEY, OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    auth.credential()
+    assert str(auth.credential_after(f"Bearer {KEY}")) == f"Bearer {OTHER_KEY}"
 
 
 def test_a_call_from_before_the_refusal_is_not_waited_for(clock: Clock, pool: ThreadPoolExecutor) -> None:
@@ -379,6 +415,22 @@ class TestFork:
         assert in_child(lambda: authorized(auth) == f"Bearer {KEY}")
         release.set()
         holding.result(10)
+
+    def test_children_do_not_ask_ahead_in_step(self, clock: Clock) -> None:
+        """Forked with a warm cache, each draws a time of its own."""
+        auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
+        auth.credential()
+        (source,) = auth.sources
+        assert isinstance(source, CachedProviderSource)
+        assert source._entry is not None
+        before = source._entry
+
+        def drawn_anew() -> bool:
+            auth.credential()
+            after = source._entry
+            return after is not None and after.refresh != before.refresh and after.expiry == before.expiry
+
+        assert in_child(drawn_anew)
 
     def test_the_kept_key_is_inherited(self) -> None:
         """A child of a worker pool does not ask anew for what its parent has."""

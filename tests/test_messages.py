@@ -92,7 +92,7 @@ SOURCES: dict[str, Callable[[], object]] = {
         "(7 characters, not shown as it may be a key) is not set; put the key there"
     ): lambda: BearerEnvAuth("hunter2"),
     (
-        "there is no key to send: the file that a relative path of 7 characters names (not shown as it may be a key) "
+        "there is no key to send: the file at a path of 7 characters (not shown as it may be a key) "
         "does not exist; put the key there"
     ): lambda: BearerEnvAuth(file="hunter2"),
     (

@@ -99,6 +99,7 @@ def test_the_longest_prefix_decides(url: str, name: str | None) -> None:
         "/v1/x/../../v1/internal/../models",
         "/v1/internal%2Fmodel",
         "/v1/internal%00/model",
+        "/v1/internal/%" + "25" * 5000 + "2e",
         "/v1//internal/model",
         "/v1/Internal/model",
     ],
@@ -279,6 +280,11 @@ def test_copies_are_equal(copier: Any) -> None:
         {"https://a.example/v1/": BearerEnvAuth("TGW_API_KEY"), "https://b.example/": HTTPBasicAuth("u", "p")}
     )
     assert copier(mounts) == mounts
+
+
+def test_one_that_was_not_made_has_a_repr() -> None:
+    """Printers of tracebacks meet such ones."""
+    assert repr(MountedAuth.__new__(MountedAuth)) == "<MountedAuth, not made>"
 
 
 def test_immutable() -> None:

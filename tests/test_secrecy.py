@@ -20,7 +20,7 @@ import pytest
 import requests
 
 import requests_bearer_env
-from requests_bearer_env import BearerAuthError, BearerEnvAuth, command
+from requests_bearer_env import BearerAuthError, BearerEnvAuth, MountedAuth, command
 from requests_bearer_env.demo import Reply
 from tests.conftest import KEY, OTHER_KEY, Serve, keyed
 
@@ -179,6 +179,40 @@ def test_no_failure_shows_the_key(
     assert_hidden(caplog.text)
     for text in shown_by(auth):
         assert_hidden(text)
+
+
+anything: Any = BearerEnvAuth
+mounted: Any = MountedAuth
+run: Any = command
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: anything(KEY),
+        lambda: anything([KEY]),
+        lambda: anything(KEY.encode()),
+        lambda: anything(file=f"{KEY}\0"),
+        lambda: anything(file=KEY.encode()),
+        lambda: anything(provider=KEY),
+        lambda: anything(provider=print, ttl=KEY),
+        lambda: anything(ttl=KEY),
+        lambda: anything(hosts=KEY),
+        lambda: anything(allow_http=[KEY]),
+        lambda: mounted({"https://a.example/": KEY}),
+        lambda: mounted({KEY: BearerEnvAuth()}),
+        lambda: mounted(KEY),
+        lambda: run(f"echo {KEY}"),
+        lambda: run(["echo", KEY.encode()]),
+        lambda: run(["echo", f"{KEY}\0"]),
+        lambda: run(["echo"], timeout=KEY),
+    ],
+)
+def test_no_constructor_shows_the_key(make: Any) -> None:
+    """A newcomer may pass it in any place: no message and no frame of ours has it."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        make()
+    assert_exception_hidden(caught.value)
 
 
 def test_the_check_finds_what_it_looks_for() -> None:

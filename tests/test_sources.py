@@ -272,6 +272,21 @@ class TestVariable:
         with pytest.raises(InvalidKeyError, match="the value of environment variable TGW_API_KEY"):
             authorized(BearerEnvAuth("TGW_API_KEY"))
 
+    def test_a_file_variable_that_is_unset_meanwhile_is_unset(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another thread may do so between two looks."""
+        monkeypatch.setenv("TGW_API_KEY", KEY)
+        monkeypatch.setenv("TGW_API_KEY_FILE", "/dev/no/such/key")
+        real = os.getenv
+
+        def once(name: str, default: str | None = None) -> str | None:
+            value = real(name, default)
+            if name.endswith("_FILE"):
+                monkeypatch.delenv(name, raising=False)
+            return value
+
+        monkeypatch.setattr("os.getenv", once)
+        assert authorized(BearerEnvAuth("TGW_API_KEY")) == f"Bearer {KEY}"
+
     def test_a_blank_variable_gives_way_to_its_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Blank and unset are the same, for the variable beside a file, too."""
         monkeypatch.setenv("TGW_API_KEY", " ")
@@ -281,14 +296,14 @@ class TestVariable:
 
     def test_a_file_variable_that_leads_nowhere_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The message says that the file was meant, and which."""
-        monkeypatch.setenv("TGW_API_KEY_FILE", "/no/such/key")
-        with pytest.raises(MissingKeyError, match="has a _FILE variant, and file /no/such/key does not exist"):
+        monkeypatch.setenv("TGW_API_KEY_FILE", "/dev/no/such/key")
+        with pytest.raises(MissingKeyError, match="has a _FILE variant, and file /dev/no/such/key does not exist"):
             authorized(BearerEnvAuth("TGW_API_KEY"))
 
     def test_a_key_in_the_file_variable_is_not_shown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A newcomer may put the key itself into the variable that is to name a file."""
         monkeypatch.setenv("TGW_API_KEY_FILE", KEY)
-        with pytest.raises(MissingKeyError, match=f"relative path of {len(KEY)} characters") as caught:
+        with pytest.raises(MissingKeyError, match=f"at a path of {len(KEY)} characters") as caught:
             authorized(BearerEnvAuth("TGW_API_KEY"))
         assert KEY not in str(caught.value)
 
@@ -354,7 +369,7 @@ class TestFile:
     def test_a_path_that_is_too_long_is_not_shown(self) -> None:
         """It is more likely a key, such as a JWT, than a path."""
         key = "eyJhbGciOiJIUzI1NiJ9" * 20
-        with pytest.raises(KeySourceError, match="a path is wanted, not the key itself") as caught:
+        with pytest.raises(KeySourceError, match="give a path, not the key itself") as caught:
             authorized(BearerEnvAuth(file=key))
         assert key not in str(caught.value)
         assert caught.value.__cause__ is caught.value.__context__ is None
@@ -474,15 +489,31 @@ class TestFile:
         """Password managers hand keys out through named pipes; the writer may take a moment."""
         os.mkfifo(tmp_path / "pipe")
         writer = os.open(tmp_path / "pipe", os.O_RDWR)
-        real = select.select
+        real = select.poll
 
-        def write_first(*arguments: Any) -> Any:
+        def write_first() -> Any:
             os.write(writer, KEY.encode())
             os.close(writer)
-            return real(*arguments)
+            return real()
 
-        monkeypatch.setattr("select.select", write_first)
+        monkeypatch.setattr("select.poll", write_first)
         assert authorized(BearerEnvAuth(file=tmp_path / "pipe")) == f"Bearer {KEY}"
+
+    @pytest.mark.parametrize(
+        "path", ["/9jSENTINELabc==", "/9jSENTINELabc/def==", KEY, f"/{KEY * 100}", f"/tmp/{KEY * 100}"]
+    )
+    def test_a_path_that_leads_nowhere_at_all_is_not_shown(self, path: str) -> None:
+        """It may be the key; base64 may begin with a slash."""
+        auth = BearerEnvAuth(file=path)
+        with pytest.raises((MissingKeyError, KeySourceError)) as caught:
+            authorized(auth)
+        assert "SENTINEL" not in str(caught.value) + (repr(auth) if len(path) < 1000 else "")
+
+    def test_a_path_that_the_system_cannot_write_is_a_failure(self) -> None:
+        """Neither an error of Python's own, nor shown."""
+        with pytest.raises(KeySourceError, match="cannot be read: it is no path here") as caught:
+            authorized(BearerEnvAuth(file="/run/SENTINEL\ud800"))
+        assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 class TestProvider:

@@ -67,7 +67,7 @@ def test_a_file(server: Server, ca: str, config: Path, tmp_path: Path) -> None:
         (["-a", KEY], f"-a ({len(KEY)} characters, not shown) is not the name of an environment variable"),
         (["-a", "@"], "-a @ is not a path"),
         (["-a", "NO_KEY"], "environment variable NO_KEY is not set"),
-        (["-a", "@/no/such/key"], "file /no/such/key does not exist"),
+        (["-a", "@/dev/no/such/key"], "file /dev/no/such/key does not exist"),
         ([], "environment variable BEARER_TOKEN is not set"),
     ],
 )
