@@ -10,8 +10,9 @@ from requests.auth import AuthBase
 from .cache import CachedProviderSource
 from .destination import Destination
 from .errors import BearerAuthError, MissingKeyError, bare
+from .provider import ProviderSource
 from .retry import Retry, beginning, hooked
-from .sources import EnvSource, FileSource, ProviderSource, Source
+from .sources import EnvSource, FileSource, Source
 
 if TYPE_CHECKING:
     import os
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from .credential import Credential
-    from .sources import Provider
+    from .provider import Provider
 
 #: The hooks of a request that has none.
 _NO_HOOKS: dict[str, list[object]] = {"response": []}

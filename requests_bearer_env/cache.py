@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .credential import Credential
 from .errors import KeySourceError
-from .sources import Outcome, ProviderSource
+from .provider import Outcome, ProviderSource
 
 if TYPE_CHECKING:
-    from .sources import Provider
+    from .provider import Provider
 
 _log = logging.getLogger("requests_bearer_env")
 

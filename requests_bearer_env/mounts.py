@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import unquote, urlsplit
 
-from requests import PreparedRequest
 from requests.auth import AuthBase
-from requests.exceptions import RequestException
 from requests.utils import select_proxy
 
 from .auth import BearerEnvAuth
-from .destination import Origin, origin_of
 from .errors import BearerAuthError, bare
+from .prefix import Place, Prefix, prefix_of
 from .retry import Retry, beginning, hooked, resend, rewind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from requests import Response
+    from requests import PreparedRequest, Response
 
 _log = logging.getLogger("requests_bearer_env")
 
 
-#: A path that is still encoded after so many decodings is in no prefix but the root.
-_DECODINGS = 5
-
-
 class _Mount(NamedTuple):
-    """An auth and where it is mounted: the path in segments, without the last one if that is empty."""
+    """An auth and where it is mounted."""
 
-    origin: Origin
-    path: tuple[str, ...]
+    prefix: Prefix
     auth: AuthBase
-
-    def __str__(self) -> str:
-        return "/".join((str(self.origin), *self.path, ""))
 
 
 class MountedAuth(AuthBase):
@@ -109,23 +97,15 @@ class MountedAuth(AuthBase):
 
     def mount_of(self, url: str | None) -> _Mount | None:
         """The mount that decides for a prepared URL, or None."""
-        origin = origin_of(url)
-        if origin is None:
-            return None
-        path = urlsplit(str(url)).path
-        readings = _segments(path), _segments(_as_servers_may(path))
-        for mount in self.mounts:
-            end = len(mount.path)
-            if mount.origin == origin and all(reading[:end] == mount.path for reading in readings):
-                return mount
-        return None
+        place = Place.of(url)
+        return next((mount for mount in self.mounts if mount.prefix.covers(place)), None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MountedAuth) and type(self) is type(other) and self.mounts == other.mounts
 
     def __hash__(self) -> int:
         # Other people's auth objects need not be hashable, so they are left to __eq__.
-        return hash(tuple(mount[:2] for mount in self.mounts))
+        return hash(tuple(mount.prefix for mount in self.mounts))
 
     def __repr__(self) -> str:
         if "mounts" not in vars(self):
@@ -133,13 +113,13 @@ class MountedAuth(AuthBase):
         # Not the repr of other people's auth objects, which may show what they hold.
         ours = (BearerEnvAuth, MountedAuth)
         shown = (
-            f"{str(mount)!r}: {mount.auth if isinstance(mount.auth, ours) else type(mount.auth).__name__}"
+            f"{str(mount.prefix)!r}: {mount.auth if isinstance(mount.auth, ours) else type(mount.auth).__name__}"
             for mount in self.mounts
         )
         return f"{type(self).__name__}({{{', '.join(shown)}}})"
 
     def __getstate__(self) -> dict[str, AuthBase]:
-        return {str(mount): mount.auth for mount in self.mounts}
+        return {str(mount.prefix): mount.auth for mount in self.mounts}
 
     def __setstate__(self, state: dict[str, AuthBase]) -> None:
         MountedAuth.__init__(self, state)
@@ -158,58 +138,17 @@ def _mounts(mounts: Mapping[str, AuthBase]) -> tuple[_Mount, ...]:
     if not mounts:
         raise ValueError("mounts are empty, so no request would get a key: give URL prefixes and auth objects")
     made = [_mount(number, prefix, auth) for number, (prefix, auth) in enumerate(mounts.items(), start=1)]
-    if len({mount[:2] for mount in made}) < len(made):
+    if len({mount.prefix for mount in made}) < len(made):
         raise ValueError("two prefixes are the same, so nobody can tell which key is meant: leave one of them out")
-    return tuple(sorted(made, key=lambda mount: (-len(mount.path), str(mount))))
+    return tuple(sorted(made, key=lambda mount: (-len(mount.prefix.path), str(mount.prefix))))
 
 
 def _mount(number: int, prefix: object, auth: object) -> _Mount:
-    """Check and normalise one mount; its prefix is not shown, for it may hold a password."""
-    if not isinstance(prefix, str):
-        raise TypeError(f"prefix {number} is {type(prefix).__name__}: give a URL such as https://api.example.com/v1/")
+    """Check and normalise one mount."""
+    what = f"prefix {number}"
     if not isinstance(auth, AuthBase):
-        raise TypeError(f"what is mounted at prefix {number} is {type(auth).__name__}: give an auth object")
-    request = PreparedRequest()
-    try:
-        request.prepare_url(prefix, None)
-    except RequestException:
-        request.url = None
-    origin = origin_of(request.url)
-    if origin is None:
-        raise ValueError(f"prefix {number} is not an http or https URL with a host: write https://api.example.com/v1/")
-    if re.search(r"[?#@]", prefix):
-        raise ValueError(f"prefix {number} has a query, a fragment or a user: give scheme, host and path alone")
-    path = _segments(urlsplit(str(request.url)).path)
-    if path != _segments(_as_servers_may("/".join(("", *path)))):
-        raise ValueError(f"prefix {number} has a path that servers read differently: write it without encoded slashes")
-    return _Mount(origin, path, auth)
-
-
-def _segments(path: str) -> tuple[str, ...]:
-    """The segments of a path, its dot segments resolved (RFC 3986 section 5.2.4)."""
-    resolved: list[str] = []
-    for segment in path.split("/")[1:]:
-        if segment == "..":
-            del resolved[-1:]
-        elif segment != ".":
-            resolved.append(segment)
-    return tuple(resolved[:-1] if resolved and not resolved[-1] else resolved)
-
-
-def _as_servers_may(path: str) -> str:
-    """A path with all that some servers do before they resolve dot segments.
-
-    They decode it (perhaps twice), take a backslash for a slash, drop parameters from segments and
-    merge slashes.
-    """
-    for _ in range(_DECODINGS):
-        path, before = unquote(path), path
-        if path == before:
-            break
-    else:
-        return "/"  # nobody means that
-    path = re.sub(r";[^/]*", "", path.replace("\\", "/"))
-    return re.sub(r"/+", "/", path)
+        raise TypeError(f"what is mounted at {what} is {type(auth).__name__}: give an auth object")
+    return _Mount(prefix_of(what, prefix), auth)
 
 
 class MountedRetry(Retry):
@@ -255,7 +194,7 @@ class MountedRetry(Retry):
         """Send the request again with the auth that is mounted where a redirect has led."""
         request = response.request.copy()
         if str(request.url).startswith("http:") and select_proxy(str(request.url), kwargs.get("proxies")):
-            _log.debug("the 401 of %s stands: a proxy would read the key", mount.origin)
+            _log.debug("the 401 of %s stands: a proxy would read the key", mount.prefix.origin)
             return None
         request.headers.pop("Authorization", None)
         request.hooks = {"response": []}
@@ -271,7 +210,7 @@ class MountedRetry(Retry):
         if not rewind(request.body, self._replay):
             _log.warning("there is a key for where the redirect led, but the body cannot be sent twice")
             return None
-        _log.debug("answering the 401 of %s with the auth mounted there", mount)
+        _log.debug("answering the 401 of %s with the auth mounted there", mount.prefix)
         return resend(response, request, kwargs)
 
 

@@ -10,7 +10,8 @@ import time
 from typing import IO, TYPE_CHECKING, cast
 
 from .errors import bare
-from .sources import MAX_BYTES, ProviderError
+from .provider import ProviderError
+from .sources import MAX_BYTES
 
 #: Milliseconds between looks at whether the program is still there.
 _GLANCE = 50

@@ -1,4 +1,4 @@
-"""Where a key comes from: an environment variable, a file, a provider.
+"""Where a key comes from: an environment variable or a file; providers have a module of their own.
 
 A source is asked anew for every request. It answers with the header value, or None if it has no
 key. No frame here holds a key in a local when an exception leaves it, and no `OSError` or
@@ -14,15 +14,13 @@ import select
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .credential import Credential, parse, trimmed
-from .errors import BearerAuthError, InvalidKeyError, KeySourceError
+from .credential import parse, trimmed
+from .errors import KeySourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Provider = Callable[[], str | bytes | None]
+    from .credential import Credential
 
 #: No key is longer, and nothing endless is read to its end.
 MAX_BYTES = 16 * 1024
@@ -255,67 +253,3 @@ def _read(path: str) -> bytes | OSError:
     finally:
         os.close(descriptor)
     return data
-
-
-class Outcome(NamedTuple):
-    """What asking a provider gave: a credential, nothing, or a failure that any thread can raise."""
-
-    credential: Credential | None
-    error: type[BearerAuthError] = BearerAuthError
-    message: str = ""
-    cause: BaseException | None = None
-
-    def result(self) -> Credential | None:
-        """Return the credential, or raise the failure as an exception of its own."""
-        if self.message:
-            raise self.error(self.message) from self.cause
-        return self.credential
-
-
-class ProviderError(Exception):
-    """A provider of ours failed and says why in words that hold no key."""
-
-
-class ProviderSource(Source):
-    """A callable that returns the key."""
-
-    __slots__ = ("_provider",)
-
-    def __init__(self, provider: Provider) -> None:
-        if not callable(provider):
-            raise TypeError(f"provider= is {type(provider).__name__}: give a function that returns the key")
-        self._provider = provider
-
-    def options(self) -> dict[str, Any]:
-        return {"provider": self._provider}
-
-    def credential(self) -> Credential | None:
-        return self.ask().result()
-
-    def ask(self) -> Outcome:
-        """Call the provider; an `Exception` becomes an outcome, an interrupt passes."""
-        try:
-            value: object = self._provider()
-        except ProviderError as error:
-            return Outcome(None, KeySourceError, str(error))
-        except Exception as error:
-            name = type(error).__name__
-            return Outcome(None, KeySourceError, f"{self.where()} raised {name}: see the cause and mend it", error)
-        if value is None:
-            return Outcome(None)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "surrogateescape")
-        if not isinstance(value, str):
-            name = type(value).__name__
-            return Outcome(None, InvalidKeyError, f"{self.where()} returned {name}: it must return a str, or None")
-        try:
-            return Outcome(parse(value, self))
-        except InvalidKeyError as error:
-            return Outcome(None, InvalidKeyError, str(error))
-
-    def where(self) -> str:
-        # Not its repr, in which a partial shows its arguments.
-        return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
-
-    def absence(self) -> str:
-        return f"{self.where()} returned nothing"

@@ -12,7 +12,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, settings
 
-from requests_bearer_env.demo import Authority, Reply, Request, Server
+from requests_bearer_env.loopback import Authority, Reply, Request, Server
 
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("here", deadline=None)

@@ -151,7 +151,7 @@ def test_a_failure_to_ask_ahead_is_logged_and_the_key_used_on(
     assert vault.calls == 2, "asking ahead is tried once"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     reasons: dict[type, str] = {
-        OSError: "provider Vault raised OSError: see the cause and mend it",
+        OSError: "provider Vault raised OSError: call it by hand to see why",
         int: "provider Vault returned int: it must return a str, or None",
     }
     reason = reasons.get(

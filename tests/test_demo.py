@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
-import ssl
 import subprocess
 import sys
 from typing import Any
@@ -16,8 +13,9 @@ import requests
 
 from requests_bearer_env import demo
 from requests_bearer_env.__main__ import main
-from requests_bearer_env.demo import DemoError, Reply, Server, TextGenerationWebUI
-from tests.conftest import KEY, Serve, keyed
+from requests_bearer_env.demo import DemoError, TextGenerationWebUI
+from requests_bearer_env.loopback import Server
+from tests.conftest import KEY, Serve
 
 ADMIN_KEY = "admin-key"
 
@@ -129,38 +127,6 @@ class TestServer:
     ) -> None:
         """As FastAPI answers."""
         assert call(session, tgw, "/v1/completions", data=data).status_code == 400
-
-    def test_chunked_bodies_are_read(self, tgw: Server, session: requests.Session) -> None:
-        """Requests sends a generator in chunks."""
-        response = call(session, tgw, "/v1/completions", data=iter([b'{"prompt": ', b'"Once"}']))
-        assert response.status_code == 200
-        assert tgw.seen[0].body == b'{"prompt": "Once"}'
-
-    def test_head_has_no_body(self, serve: Serve, session: requests.Session) -> None:
-        """As HTTP has it."""
-        response = session.head(serve(lambda request: Reply(200, b"body")).url())
-        assert (response.headers["Content-Length"], response.content) == ("4", b"")
-
-    def test_a_client_that_does_not_speak_tls_does_no_harm(self, serve: Serve, session: requests.Session) -> None:
-        """The server goes on."""
-        server = serve(keyed(KEY))
-        with socket.create_connection(("127.0.0.1", server.server_port)) as client:
-            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            with contextlib.suppress(ConnectionResetError):
-                assert b"HTTP" not in client.recv(100)
-        assert session.get(server.url()).status_code == 401
-
-    def test_a_client_that_leaves_in_the_middle_does_no_harm(
-        self, serve: Serve, ca: str, session: requests.Session
-    ) -> None:
-        """The server goes on, and says nothing."""
-        server = serve(keyed(KEY))
-        context = ssl.create_default_context(cafile=ca)
-        raw = socket.create_connection(("127.0.0.1", server.server_port))
-        with context.wrap_socket(raw, server_hostname="localhost") as client:
-            client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
-            client.recv(100)
-        assert session.get(server.url()).status_code == 401
 
 
 def test_the_demo_ignores_this_machines_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from requests_bearer_env import __version__, demo, doctor
 from requests_bearer_env.__main__ import main
-from requests_bearer_env.demo import Reply, Request
+from requests_bearer_env.loopback import Reply, Request
 
 from .conftest import KEY, Serve, always, keyed
 

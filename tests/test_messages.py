@@ -111,7 +111,7 @@ SOURCES: dict[str, Callable[[], object]] = {
         file="utf-16"
     ),
     "file binary is not UTF-8 text: store the key in it as UTF-8": lambda: BearerEnvAuth(file="binary"),
-    "provider bad raised OSError: see the cause and mend it": lambda: BearerEnvAuth(provider=bad),
+    "provider bad raised OSError: call it by hand to see why": lambda: BearerEnvAuth(provider=bad),
     "provider list returned list: it must return a str, or None": lambda: anything(provider=list),
     "command false failed with exit status 1; run it by hand to see why": lambda: BearerEnvAuth(
         provider=command(["false"])

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from requests_bearer_env import BearerEnvAuth, KeySourceError, MissingKeyError, command
-from requests_bearer_env.sources import ProviderError
+from requests_bearer_env.provider import ProviderError
 from tests.conftest import KEY
 from tests.test_sources import authorized
 

@@ -21,7 +21,7 @@ import requests
 
 import requests_bearer_env
 from requests_bearer_env import BearerAuthError, BearerEnvAuth, MountedAuth, command
-from requests_bearer_env.demo import Reply
+from requests_bearer_env.loopback import Reply
 from tests.conftest import KEY, OTHER_KEY, Serve, keyed
 
 PACKAGE = str(Path(requests_bearer_env.__file__).parent)

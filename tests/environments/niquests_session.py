@@ -6,7 +6,7 @@ import niquests
 import pytest
 
 from requests_bearer_env import BearerAuthError, BearerEnvAuth
-from requests_bearer_env.demo import Reply, Request
+from requests_bearer_env.loopback import Reply, Request
 from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
 from tests.integration.test_rotation import NEW, OLD, Vault
 

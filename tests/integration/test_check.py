@@ -23,8 +23,8 @@ import requests
 from cryptography import x509
 
 from requests_bearer_env import BearerEnvAuth
-from requests_bearer_env.demo import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose
+from requests_bearer_env.loopback import Authority, Reply, Request, Server
 from requests_bearer_env.probe import Probe, _clock
 from tests.conftest import KEY, OTHER_KEY, Serve, always, authorizations, keyed
 

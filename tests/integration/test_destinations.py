@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, UntrustedHostError
-from requests_bearer_env.demo import Authority, Reply, Request, Server
+from requests_bearer_env.loopback import Authority, Reply, Request, Server
 from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
 from tests.integration.proxy import Proxy
 from tests.integration.test_rotation import NEW, OLD, Vault, statuses

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from requests_bearer_env.demo import Server
 from requests_bearer_env.httpie import BearerEnvPlugin
+from requests_bearer_env.loopback import Server
 from tests.conftest import KEY, Serve, authorizations, keyed
 
 

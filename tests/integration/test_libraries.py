@@ -16,7 +16,7 @@ import vcr
 from requests_futures.sessions import FuturesSession
 
 from requests_bearer_env import BearerEnvAuth
-from requests_bearer_env.demo import Server
+from requests_bearer_env.loopback import Server
 from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
 from tests.integration.test_rotation import NEW, OLD, Vault, statuses
 

@@ -11,7 +11,8 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
-from requests_bearer_env.demo import Reply, Request, Server, TextGenerationWebUI
+from requests_bearer_env.demo import TextGenerationWebUI
+from requests_bearer_env.loopback import Reply, Request, Server
 from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
 from tests.integration.proxy import Proxy
 from tests.integration.test_destinations import HERE, THERE, redirect

@@ -20,7 +20,7 @@ import requests_mock
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth
-from requests_bearer_env.demo import Reply, Request, Server
+from requests_bearer_env.loopback import Reply, Request, Server
 from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
 
 OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"

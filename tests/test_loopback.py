@@ -1,0 +1,46 @@
+"""The HTTP server that the demo and the tests talk to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+
+import requests
+
+from requests_bearer_env.loopback import Reply
+from tests.conftest import KEY, Serve, keyed
+
+
+def test_chunked_bodies_are_read(serve: Serve, session: requests.Session) -> None:
+    """Requests sends a generator in chunks."""
+    server = serve(keyed(KEY))
+    response = session.post(server.url(), data=iter([b"one", b"two"]), headers={"Authorization": f"Bearer {KEY}"})
+    assert (response.status_code, server.seen[0].body) == (200, b"onetwo")
+
+
+def test_head_has_no_body(serve: Serve, session: requests.Session) -> None:
+    """As HTTP has it."""
+    response = session.head(serve(lambda request: Reply(200, b"body")).url())
+    assert (response.headers["Content-Length"], response.content) == ("4", b"")
+
+
+def test_a_client_that_does_not_speak_tls_does_no_harm(serve: Serve, session: requests.Session) -> None:
+    """The server goes on."""
+    server = serve(keyed(KEY))
+    with socket.create_connection(("127.0.0.1", server.server_port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert b"HTTP" not in client.recv(100)
+    assert session.get(server.url()).status_code == 401
+
+
+def test_a_client_that_leaves_in_the_middle_does_no_harm(serve: Serve, ca: str, session: requests.Session) -> None:
+    """The server goes on, and says nothing."""
+    server = serve(keyed(KEY))
+    context = ssl.create_default_context(cafile=ca)
+    raw = socket.create_connection(("127.0.0.1", server.server_port))
+    with context.wrap_socket(raw, server_hostname="localhost") as client:
+        client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
+        client.recv(100)
+    assert session.get(server.url()).status_code == 401

@@ -1,0 +1,195 @@
+"""Which URLs are in a prefix, and what can be one: all as seen through a MountedAuth."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.auth import AuthBase
+
+from requests_bearer_env import MountedAuth
+
+
+class Named(AuthBase):
+    """An auth that can be told from others by its header."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        r.headers["Authorization"] = f"Named {self.name}"
+        return r
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and self.name == other.name
+
+
+MOUNTS = MountedAuth(
+    {
+        "https://tgw.local/": Named("root"),
+        "https://tgw.local/v1/internal/": Named("admin"),
+        "https://tgw.local/v1": Named("v1"),
+        "https://tgw.local:8443/": Named("port"),
+        "http://tgw.local/": Named("plain"),
+        "https://api.example/only/": Named("only"),
+        "https://BÜCHER.example/": Named("idna"),
+    }
+)
+
+
+def chosen(url: str, mounts: MountedAuth = MOUNTS, **options: Any) -> str | None:
+    """The name of the auth that decides for a URL."""
+    prepared = requests.Request("GET", url, auth=mounts, **options).prepare()
+    header = prepared.headers.get("Authorization")
+    return None if header is None else str(header).removeprefix("Named ")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://tgw.local", "root"),
+        ("https://tgw.local/v2/x", "root"),
+        ("https://tgw.local/v1", "v1"),
+        ("https://tgw.local/v1/", "v1"),
+        ("https://tgw.local/v1/models?x=/v1/internal/", "v1"),
+        ("https://tgw.local/v1/models#/v1/internal/", "v1"),
+        ("https://tgw.local/v10/models", "root"),
+        ("https://tgw.local/v1/internal", "admin"),
+        ("https://tgw.local/v1/internal/model/load", "admin"),
+        ("https://tgw.local/v1/internals", "v1"),
+        ("https://TGW.local:443/v1/internal/x", "admin"),
+        ("https://user:pass@tgw.local/v1/internal/x", "admin"),
+        ("https://tgw.local:8443/v1/internal/x", "port"),
+        ("http://tgw.local/v1/internal/x", "plain"),
+        ("https://api.example/only/x", "only"),
+        ("https://api.example/", None),
+        ("https://api.example/onlyx", None),
+        ("https://api.example:8443/only/x", None),
+        ("http://api.example/only/x", None),
+        ("https://tgw.local.evil.test/v1/internal/", None),
+        ("https://tgw.local@evil.test/v1/internal/", None),
+        ("https://xn--bcher-kva.example/", "idna"),
+    ],
+)
+def test_the_longest_prefix_decides(url: str, name: str | None) -> None:
+    """By exact origin and whole segments of the path."""
+    assert chosen(url) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/internal/../models",
+        "/v1/internal/%2e%2e/models",
+        "/v1/internal/..%2fmodels",
+        "/v1/internal/%2e%2e%2fmodels",
+        "/v1/internal/..%252fmodels",
+        "/v1/internal/..%5cmodels",
+        "/v1/internal/..;/models",
+        "/v1/internal/..;x=y/models",
+        "/v1/internal/./../models",
+        "/v1/x/../../v1/internal/../models",
+        "/v1/internal%2Fmodel",
+        "/v1/internal%00/model",
+        "/v1/internal/%" + "25" * 5000 + "2e",
+        "/v1//internal/model",
+        "/v1/Internal/model",
+    ],
+)
+def test_no_trick_gets_the_key_with_more_power(path: str) -> None:
+    """Where servers differ in what a path means, the prefix must match in every meaning."""
+    assert chosen(f"https://tgw.local{path}") in {"v1", "root"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/x/../internal/model", "/v1/./internal/model", "/v1/internal/a/../b", "/v1/internal//b"]
+)
+def test_dot_segments_are_resolved(path: str) -> None:
+    """What the server resolves to a prefix is in it."""
+    assert chosen(f"https://tgw.local{path}") == "admin"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/internal//../models", "v1"),
+        ("/v1/internal/./x", "admin"),
+        ("/v1/./internal/../models", "v1"),
+        ("/..", "root"),
+    ],
+)
+def test_dots_that_were_not_resolved_before_are_resolved_here(path: str, name: str) -> None:
+    """Old releases of urllib3 leave them, and hands can write them; servers differ in merging slashes first."""
+    request = requests.Request("GET", "https://tgw.local/", auth=MOUNTS).prepare()
+    request.url = f"https://tgw.local{path}"
+    request.prepare_auth(MOUNTS)
+    assert request.headers["Authorization"] == f"Named {name}"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["v1", "internal", "..", ".", "", "x", "%2e%2e", "..%2f", "%2F", "..;a", "%5c"]), max_size=8
+    )
+)
+def test_a_match_is_a_match_in_every_reading(segments: list[str]) -> None:
+    """If the admin's key is chosen, then also for the path as decoded and resolved by the most lenient server."""
+    prepared = requests.Request("GET", f"https://tgw.local/{'/'.join(segments)}", auth=MOUNTS).prepare()
+    if prepared.headers["Authorization"] != "Named admin":
+        return
+    lenient: list[str] = []
+    for part in unquote(unquote(prepared.path_url)).replace("\\", "/").split("/"):
+        name = part.partition(";")[0]
+        if name == "..":
+            del lenient[-1:]
+        elif name not in {"", "."}:
+            lenient.append(name)
+    assert lenient[:2] == ["v1", "internal"]
+
+
+@pytest.mark.parametrize("url", ["mailto:x@tgw.local", "ftp://tgw.local/v1"])
+def test_what_is_no_web_address_matches_nothing(url: str) -> None:
+    """Hands and adapters can make such requests."""
+    assert chosen(url) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        ("https://", "is not an http or https URL with a host"),
+        ("https:///v1/", "is not an http or https URL with a host"),
+        ("tgw.local", "is not an http or https URL with a host"),
+        ("tgw.local/v1/", "is not an http or https URL with a host"),
+        ("", "is not an http or https URL with a host"),
+        ("ftp://tgw.local/", "is not an http or https URL with a host"),
+        ("https://*.tgw.local/", "is not an http or https URL with a host"),
+        ("https://tgw.local/?x=1", "has a query, a fragment or a user"),
+        ("https://tgw.local/#x", "has a query, a fragment or a user"),
+        ("https://user:hunter2@tgw.local/", "has a query, a fragment or a user"),
+        ("https://tgw.local/a%2Fb/", "has a path that servers read differently"),
+        ("https://tgw.local/a//b/", "has a path that servers read differently"),
+        ("https://tgw.local/a;b/", "has a path that servers read differently"),
+    ],
+)
+def test_what_is_no_prefix_is_refused(prefix: str, words: str) -> None:
+    """The message says which one it is, and shows no password."""
+    with pytest.raises(ValueError, match=f"prefix 2 {words}") as caught:
+        MountedAuth({"https://a.example/": Named("a"), prefix: Named("b")})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_prefix_is_a_str() -> None:
+    """Bytes are not."""
+    mounts: Any = {b"https://tgw.local/": Named("a")}
+    with pytest.raises(TypeError, match="prefix 1 is bytes"):
+        MountedAuth(mounts)
+
+
+def test_two_equal_prefixes_are_refused() -> None:
+    """They may be written differently."""
+    with pytest.raises(ValueError, match="two prefixes are the same"):
+        MountedAuth({"https://tgw.local/v1": Named("a"), "https://TGW.local:443/x/../v1/": Named("b")})
