@@ -10,7 +10,8 @@ import shlex
 import sys
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
+from math import nan
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from . import BearerEnvAuth, __version__, command
 
@@ -110,7 +111,7 @@ def _number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        number = -1
+        number = nan
     if not 0 < number < _LARGEST:
         raise argparse.ArgumentTypeError("is not a positive number of a sensible size")
     return number
@@ -173,7 +174,8 @@ def _as_text(checks: Sequence[Check], *, colour: bool) -> str:
 
 def _stdout() -> TextIO | None:
     """Where results go; None if the process was started without."""
-    return cast("TextIO | None", sys.stdout)
+    out: TextIO | None = sys.stdout
+    return out
 
 
 def _in_colour() -> bool:
@@ -190,7 +192,7 @@ def _write(text: str) -> bool:
         return False
     try:
         # A path may have letters that the terminal's encoding has not.
-        print(text.encode(out.encoding, "backslashreplace").decode(out.encoding), file=out, flush=True)
+        print(text.encode(out.encoding, "backslashreplace").decode(out.encoding), flush=True)
     except OSError as error:
         # What is left in the buffer would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())

@@ -183,4 +183,4 @@ class Destination:
 
 def _environment_proxy(url: str) -> str | None:
     """The proxy that requests would take from the environment for this URL."""
-    return select_proxy(url, get_environ_proxies(url, no_proxy=None))
+    return select_proxy(url, get_environ_proxies(url))

@@ -61,7 +61,7 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
 def _object(part: str) -> dict[str, Any] | None:
     """The JSON object in a part of a JWT, if there is one."""
     try:
-        value: object = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        value: object = json.loads(urlsafe_b64decode(f"{part}=="))  # what is too much is passed over
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -138,7 +138,7 @@ class Probe:
         except BearerAuthError as error:  # the key was there a moment ago
             return refused("request", error), None
         timeout = max(self._left, 0.001)
-        response = self._within(lambda: session.send(request, timeout=timeout, allow_redirects=False, **settings))
+        response = self._within(lambda: session.send(request, timeout=timeout, **settings))
         if isinstance(response, Exception):
             detail, remedy = explain(response, self._timeout)
             return Check("request", "fail", f"{request.method}: {detail}", remedy), None

@@ -100,13 +100,13 @@ class Command:
 
         Its own children may have the pipe open for longer; they are not waited for.
         """
-        os.set_blocking(pipe.fileno(), False)
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
-        while len(output) <= MAX_BYTES and time.monotonic() < deadline:
-            if poll.poll(min(_GLANCE, (deadline - time.monotonic()) * 1000)):
+        # Less than nothing left would be waited for without end.
+        while len(output) <= MAX_BYTES and (left := deadline - time.monotonic()) > 0:
+            if poll.poll(min(_GLANCE, left * 1000)):
                 before = len(output)
-                output += pipe.read(MAX_BYTES) or b""
+                output += pipe.read(MAX_BYTES)
                 if len(output) == before:
                     return
             elif process.poll() is not None:

@@ -50,8 +50,8 @@ class Check(NamedTuple):
 
 def refused(name: str, error: BearerAuthError) -> Check:
     """The line for an error of ours, its message being what is wrong and what to do."""
-    detail, *remedy = _REMEDY.split(str(error), maxsplit=1)
-    return Check(name, "fail", detail, "".join(remedy))
+    detail, remedy = [*_REMEDY.split(str(error)), ""][:2]
+    return Check(name, "fail", detail, remedy)
 
 
 def printable(text: str) -> str:

@@ -163,7 +163,7 @@ class FileSource(Source):
     def path(self) -> str:
         """The path as it is opened."""
         path = self._path
-        if "~" in path or "$" in path or "%" in path:  # %VAR% is Windows'
+        if "~" in path or "$" in path:
             return os.path.expandvars(os.path.expanduser(path))
         return path
 
@@ -182,7 +182,7 @@ class FileSource(Source):
         """The file's text, blank if there is no file."""
         data = _read(self.path())
         if isinstance(data, OSError):
-            failure, number = data.strerror or type(data).__name__, data.errno
+            failure, number = data.strerror, data.errno
             del data
             if number == errno.ENAMETOOLONG:
                 raise KeySourceError("the path of the key's file is too long: give a path, not the key itself")

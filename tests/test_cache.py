@@ -414,6 +414,15 @@ class TestFork:
         release.set()
         holding.result(10)
 
+    def test_a_child_gets_a_lock_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is another object, by which the child tells what it has inherited from what is its own."""
+        parents = cache_module._lock
+        monkeypatch.setattr(cache_module, "_lock", parents)  # which puts it back in the end
+        cache_module._renew_lock()
+        assert cache_module._lock is not parents
+        assert cache_module._lock.acquire(blocking=False)
+        cache_module._lock.release()
+
     def test_children_do_not_ask_ahead_in_step(self, clock: Clock) -> None:
         """Forked with a warm cache, each draws a time of its own."""
         auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)

@@ -78,7 +78,7 @@ def test_an_unknown_failure_shows_its_type_alone() -> None:
     """What nobody has thought of is told without its message."""
     detail, remedy = explain(RuntimeError(SECRET), 1)
     assert detail == "the request failed (RuntimeError)"
-    assert remedy
+    assert remedy == "see whether this machine reaches the host at all"
 
 
 def test_a_certificate_is_told_before_the_wrapping() -> None:
@@ -103,9 +103,21 @@ def test_the_reason_of_a_pool_is_followed() -> None:
 def test_a_proxy_that_wants_credentials_is_told_from_others() -> None:
     """A 407 at the tunnel has a remedy of its own."""
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
-    assert explain(error, 1)[0] == "the proxy wants credentials of its own (407)"
+    assert explain(error, 1) == (
+        "the proxy wants credentials of its own (407)",
+        "put them into the URL of the proxy, in HTTPS_PROXY",
+    )
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 503 Not now"))
     assert explain(error, 1)[0] == "the proxy does not let the request through"
+
+
+def test_every_branch_of_a_chain_is_followed() -> None:
+    """What stands deep behind the context counts as what stands behind the cause."""
+    for deep in ("__cause__", "__context__"):
+        top, cause, context = ValueError(), ValueError(), ValueError()
+        top.__cause__, top.__context__ = cause, context
+        setattr(getattr(top, deep), deep, ConnectionRefusedError())
+        assert explain(top, 1)[0] == "nothing listens on that port"
 
 
 def test_exceptions_in_a_circle_are_walked_once() -> None:

@@ -138,13 +138,25 @@ def test_a_path_with_letters_that_the_terminal_has_not_is_shown(
     assert done.stderr == ""
 
 
+def test_an_output_in_ascii_gets_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same within this process."""
+    path = tmp_path / "schlüssel"
+    path.write_text(KEY)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["check", "--file", str(path)]) == 0
+    assert rb"schl\xfcssel: mode" in written.getvalue()
+
+
 # JSON
 
 
 def test_json_has_the_checks(capsys: Capture) -> None:
-    """The whole of the report, in the documented form."""
+    """The whole of the report, in the documented form, and in lines that a person can read, too."""
     assert main(["check", "--json", "--env", "TGW_API_KEY"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    report = json.loads(out)
+    assert out == json.dumps(report, indent=2) + "\n"
     assert report["ok"] is True
     assert [check["name"] for check in report["checks"]] == ["key", "header"]
     assert report["checks"][1] == {
@@ -215,7 +227,7 @@ def test_a_command_has_the_key(capsys: Capture) -> None:
     argument = f"print('{KEY}')"
     assert main(["check", "--command", f'{sys.executable} -c "{argument}"']) == 0
     out = capsys.readouterr().out
-    assert f"provider command {Path(sys.executable).name}: {len(KEY)} characters" in out
+    assert f"provider command {Path(sys.executable).name}: {len(KEY)} characters, ending in WXYZ\n" in out
     assert "print" not in out
 
 
@@ -239,7 +251,7 @@ def test_several_hosts_can_be_named(option: str, form: str, serve: Serve, capsys
 def test_a_url_behind_hosts_is_the_url(option: str, serve: Serve, capsys: Capture) -> None:
     """The URL may stand last, where an option before it would take it for a host."""
     server = serve(keyed(KEY), tls=option == "--host")
-    assert main(["check", "--env", "TGW_API_KEY", option, "localhost", server.url()]) == 0
+    assert main(["check", "--env", "TGW_API_KEY", option, "a.example", "localhost", server.url()]) == 0
     assert "request  GET answered 200" in capsys.readouterr().out
 
 
@@ -296,6 +308,24 @@ def test_wrong_usage_is_not_repeated(argv: list[str], capsys: Capture) -> None:
     assert not any(KEY[at : at + 8].lower() in message.lower() for at in range(len(KEY) - 7))
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--command", " "], "argument --command: is blank, or has a quote that is not closed"),
+        (["--command", "'"], "argument --command: is blank, or has a quote that is not closed"),
+        (["--method", "G3T"], "argument --method: is not a word of letters"),
+        (["--timeout", "0"], "argument --timeout: is not a positive number of a sensible size"),
+        (["--max-age", "old"], "argument --max-age: is not a positive number of a sensible size"),
+        (["https://host/", "x"], "unrecognized arguments (not shown, as a key may be among them)"),
+        (["--json=x"], "argument --json: ignored explicit argument (not shown, as a key may be among them)"),
+        (["--timeout", "5", "--en", "x"], "unrecognized arguments (not shown, as a key may be among them)"),
+    ],
+)
+def test_wrong_usage_is_explained(argv: list[str], words: str, capsys: Capture) -> None:
+    """In one line of argparse's form, after the usage."""
+    assert usage_error(capsys, *argv).splitlines()[-1].partition(" error: ")[2] == words
+
+
 def test_a_command_is_needed(capsys: Capture) -> None:
     """Without a command the usage is shown."""
     with pytest.raises(SystemExit) as caught:
@@ -325,15 +355,49 @@ def test_the_version_is_told(capsys: Capture) -> None:
     assert capsys.readouterr().out == f"{__version__}\n"
 
 
-def test_the_help_names_every_option(capsys: Capture) -> None:
-    """--help is complete, and tells the exit statuses."""
-    with pytest.raises(SystemExit):
-        main(["check", "--help"])
+HELP = """
+Check the key, what is around it and, given a URL, what the server says to it. The key is never shown. Exit status: 0 if
+nothing failed, 1 if something did, 2 for wrong usage, 130 if interrupted.
+
+positional arguments:
+  URL                     where the requests go; without it no network is used
+
+options:
+  -h, --help              show this help message and exit
+  --env NAME              the environment variable with the key (default: BEARER_TOKEN)
+  --file PATH             the file with the key
+  --command 'PROGRAM ARG ...'  a program that prints the key; no shell is used
+  --host HOST [HOST ...]  a host that the key is bound to
+  --allow-http HOST [HOST ...]  a host for plain HTTP
+  --method METHOD         the method of the request (default: GET)
+  --timeout SECONDS       for the network, and for PROGRAM (default: 10)
+  --max-age DAYS          of a key in a file (default: 90)
+  --json                  print JSON
+"""
+
+COMMANDS = """
+Bearer keys for requests.
+
+positional arguments:
+  COMMAND
+    check                 find out why a request is refused
+    demo                  show it at work against an HTTPS server on this machine
+
+options:
+  -h, --help              show this help message and exit
+  --version               show program's version number and exit
+"""
+
+
+@pytest.mark.parametrize(("argv", "text"), [([], COMMANDS), (["check"], HELP)])
+def test_the_help_is_complete(argv: list[str], text: str, capsys: Capture) -> None:
+    """--help has every option with its default, and the exit statuses; where lines break is argparse's business."""
+    with pytest.raises(SystemExit) as caught:
+        main([*argv, "--help"])
+    assert caught.value.code == 0
     out = capsys.readouterr().out
-    options = ["env", "file", "command", "host", "allow-http", "method", "timeout", "max-age", "json"]
-    assert all(f" --{option}" in out for option in options)
-    assert "URL " in out
-    assert "130 if interrupted" in out
+    assert out.partition("\n\n")[2].split() == text.split()
+    assert out.startswith(f"usage: {' '.join(['requests-bearer-env', *argv])} [-h] ")
 
 
 # What goes wrong

@@ -106,6 +106,7 @@ SOURCES: dict[str, Callable[[], object]] = {
     "file /dev/zero has more than 16384 bytes, so it is no key: check the path": lambda: BearerEnvAuth(
         file="/dev/zero"
     ),
+    "the path of the key's file is too long: give a path, not the key itself": lambda: BearerEnvAuth(file="k" * 5000),
     "file / cannot be read: Is a directory; check the path and its permissions": lambda: BearerEnvAuth(file="/"),
     "file utf-16 is UTF-16 (PowerShell's > writes that): store the key in it as UTF-8": lambda: BearerEnvAuth(
         file="utf-16"
@@ -115,6 +116,9 @@ SOURCES: dict[str, Callable[[], object]] = {
     "provider list returned list: it must return a str, or None": lambda: anything(provider=list),
     "command false failed with exit status 1; run it by hand to see why": lambda: BearerEnvAuth(
         provider=command(["false"])
+    ),
+    "command sh did not finish within 0.1 s; run it by hand to see why": lambda: BearerEnvAuth(
+        provider=command(["sh", "-c", "sleep 60"], timeout=0.1)
     ),
     "the value of provider two (7 characters) cannot be a key: it has SPACE (U+0020) at position 4; "
     "a key is visible ASCII without white space, so copy it again": lambda: BearerEnvAuth(provider=two),

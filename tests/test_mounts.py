@@ -26,6 +26,12 @@ def test_without_a_match_there_is_no_header() -> None:
     assert request.hooks == {"response": []}
 
 
+def test_without_a_match_the_hooks_of_others_stay() -> None:
+    """They are no business of this auth."""
+    request = requests.Request("GET", "https://evil.test/", auth=MOUNTS, hooks={"response": print}).prepare()
+    assert request.hooks == {"response": [print]}
+
+
 def test_user_and_password_in_a_url_are_not_sent_instead() -> None:
     """Requests would make Basic of them if there were no auth."""
     assert chosen("https://user:pass@evil.test/") is None
@@ -79,9 +85,10 @@ def test_a_value_is_an_auth(auth: Any) -> None:
 
 def test_equal_by_what_is_mounted() -> None:
     """In whatever order and spelling."""
-    one = MountedAuth({"https://a.example/": Named("a"), "https://b.example/v1": Named("b")})
-    same = MountedAuth({"https://b.example:443/v1/": Named("b"), "https://A.example": Named("a")})
-    other = MountedAuth({"https://a.example/": Named("a"), "https://b.example/v1": Named("c")})
+    c = {"https://c.example/v1": Named("c")}
+    one = MountedAuth({"https://a.example/": Named("a"), "https://b.example/v1": Named("b"), **c})
+    same = MountedAuth({**c, "https://b.example:443/v1/": Named("b"), "https://A.example": Named("a")})
+    other = MountedAuth({"https://a.example/": Named("a"), "https://b.example/v1": Named("c"), **c})
     assert one == same
     assert hash(one) == hash(same)
     assert one != other

@@ -119,6 +119,8 @@ def test_dot_segments_are_resolved(path: str) -> None:
     [
         ("/v1/internal//../models", "v1"),
         ("/v1/internal/./x", "admin"),
+        ("/v1/./internal/x", "admin"),
+        ("/v1/internal/x/../y", "admin"),
         ("/v1/./internal/../models", "v1"),
         ("/..", "root"),
     ],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,10 @@ def test_without_an_exit_status_nothing_is_believed() -> None:
     """Where SIGCHLD is ignored, every program seems to succeed."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        assert "has no exit status that can be seen" in refusal(["sh", "-c", "echo error; exit 3"])
+        assert refusal(["sh", "-c", "echo error; exit 3"]) == (
+            "command sh has no exit status that can be seen, for this process ignores SIGCHLD; "
+            "run it by hand to see why"
+        )
     finally:
         signal.signal(signal.SIGCHLD, before)
 
@@ -126,6 +130,19 @@ def test_an_argument_that_the_system_cannot_write_is_a_failure() -> None:
 def test_endless_output_is_not_read_to_its_end() -> None:
     """After 16 KiB the program is ended."""
     assert refusal(["yes"]) == "command yes printed more than 16384 bytes; run it by hand to see why"
+
+
+def test_the_limit_holds_for_pieces() -> None:
+    """What comes after the first 16 KiB is seen."""
+    words = ["sh", "-c", "head -c 16384 /dev/zero; echo more"]
+    assert "printed more than 16384 bytes" in refusal(words)
+
+
+def test_time_that_passes_unseen_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine may sleep between two instructions; no wait is then without end."""
+    times = count(step=0.2)
+    monkeypatch.setattr("time.monotonic", lambda: next(times))
+    assert "did not finish within 0.3 s" in refusal(["sleep", "60"], timeout=0.3)
 
 
 def test_it_reads_nothing_from_the_terminal() -> None:
@@ -177,7 +194,7 @@ def test_an_interrupt_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
         command(["sleep", "60"])()
     assert processes[0].returncode == -9
     shown = [repr(frame.f_locals) for frame, _ in traceback.walk_tb(caught.tb)]
-    assert any("<output>" in text for text in shown), "what was printed until then hides itself"
+    assert any("'output': <output>" in text for text in shown), "what was printed until then hides itself"
 
 
 def test_a_failure_outside_of_a_request_is_a_provider_error() -> None:

@@ -19,6 +19,7 @@ from requests_bearer_env import (
     MissingKeyError,
     command,
 )
+from requests_bearer_env.sources import FileSource
 from tests.conftest import KEY, OTHER_KEY
 
 
@@ -420,6 +421,26 @@ class TestFile:
         real = os.read
         monkeypatch.setattr("os.read", lambda descriptor, length: real(descriptor, min(length, 7)))
         assert authorized(BearerEnvAuth(file=tmp_path / "key")) == f"Bearer {KEY}"
+
+    def test_the_limit_holds_for_pieces(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What comes after the first 16 KiB is seen, and no more of it than tells that it is there."""
+        (tmp_path / "key").write_text("k" * 20_000)
+        sizes, asked = [10, 16_374], []
+        real = os.read
+
+        def pieces(descriptor: int, length: int) -> bytes:
+            asked.append(length)
+            return real(descriptor, min(length, sizes.pop(0) if sizes else length))
+
+        monkeypatch.setattr("os.read", pieces)
+        with pytest.raises(KeySourceError, match="has more than 16384 bytes"):
+            authorized(BearerEnvAuth(file=tmp_path / "key"))
+        assert asked == [16_385, 16_375, 1]
+
+    def test_what_is_left_out_of_a_file_that_is_no_text_can_be_asked(self, tmp_path: Path) -> None:
+        """It may have been rewritten since it was read."""
+        (tmp_path / "key").write_bytes(b"abc\xff\n")
+        assert FileSource(tmp_path / "key").trimmed() == "the line break at its end"
 
     def test_no_descriptor_is_left_open(self, tmp_path: Path) -> None:
         """Neither after a success nor after a failure."""

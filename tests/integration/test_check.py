@@ -21,6 +21,7 @@ from urllib.parse import quote
 import pytest
 import requests
 from cryptography import x509
+from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.doctor import Check, diagnose
@@ -270,16 +271,16 @@ def test_a_name_that_cannot_be_one_fails() -> None:
 def test_the_host_and_port_of_the_url_are_connected_to(
     url: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An address of IPv6 has no brackets for a socket, and https has a port of its own."""
-    seen: list[tuple[str, int]] = []
+    """An address of IPv6 has no brackets for a socket, https has a port of its own, and the time is limited."""
+    seen: list[tuple[tuple[str, int], float]] = []
 
-    def connect(address: tuple[str, int], _timeout: float) -> Any:
-        seen.append(address)
+    def connect(address: tuple[str, int], timeout: float) -> Any:
+        seen.append((address, timeout))
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    unreached(url)
-    assert seen == [address]
+    unreached(url, timeout=7)
+    assert seen == [(address, 7)]
 
 
 def test_a_name_with_a_dot_at_its_end_is_verified_without(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +294,11 @@ def test_a_name_with_a_dot_at_its_end_is_verified_without(serve: Serve, monkeypa
     assert checked(serve(keyed(KEY)).url(host="localhost."))["url"].status == "ok"
 
 
+def test_a_key_in_the_path_is_not_shown(serve: Serve) -> None:
+    """Wherever somebody has put it."""
+    assert not pieces_of_key(repr(checked(serve(keyed(KEY)).url(f"/v1/{quote(KEY, safe='')}"))))
+
+
 def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The look-up of a name, which has no timeout of its own, ends with the time there is."""
     done = threading.Event()
@@ -302,7 +308,10 @@ def test_a_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
+    before = threading.enumerate()
     assert unreached("https://tgw.local/", timeout=0.2)[0].endswith(": there was no answer within 0.2 s")
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    assert [thread.daemon for thread in left] == [True], "or the process would wait for it at its end"
     done.set()
 
 
@@ -535,7 +544,8 @@ def test_a_redirect_on_the_same_origin_is_reported(serve: Serve) -> None:
     server = serve(always(307, Location="/v2/models?page=1"))
     check = checked(server.url("/v1/models"))["request"]
     detail = f"GET answered 307 Temporary Redirect: redirects to {server.url('/v2/models')}"
-    assert check[1:3] == ("warn", detail)
+    remedy = "use that URL itself, for a redirected POST may become a GET"
+    assert check == ("request", "warn", detail, remedy)
     assert len(server.seen) == 1
 
 
@@ -545,6 +555,7 @@ def test_a_redirect_to_another_origin_is_reported(target: str, serve: Serve) -> 
     check = answered(serve, 302, ("Location", target))
     assert check.status == "warn"
     assert check.detail.endswith("redirects to https://elsewhere.example:8443/v1, where requests drops the key")
+    assert check.remedy == "use that URL itself, if the key belongs there"
 
 
 def test_a_redirect_to_another_port_is_another_origin(serve: Serve) -> None:
@@ -566,7 +577,9 @@ def test_a_redirect_to_plain_http_is_another_origin(serve: Serve) -> None:
 def test_a_redirect_to_a_named_host_keeps_the_key(serve: Serve) -> None:
     """Where hosts= names the other host the key is sent when it is asked for."""
     check = answered(serve, 302, ("Location", "https://b.example/"), hosts=["localhost", "b.example"])
-    assert "redirects to https://b.example/, where the key is sent if it is asked for" in check.detail
+    where = "https://b.example/, where the key is sent if it is asked for, as hosts= names that host"
+    detail = f"GET answered 302 Found: redirects to {where}"
+    assert check == ("request", "warn", detail, "use that URL itself")
 
 
 @pytest.mark.parametrize(
@@ -607,7 +620,7 @@ def test_a_key_that_changes_meanwhile_is_told(serve: Serve, monkeypatch: pytest.
     check = checked(server.url())["request"]
     assert check.status == "warn"
     assert check.detail.startswith("GET answered 200 OK: with the key read anew, for it changed after a 401; ")
-    assert "ttl=" in check.remedy
+    assert check.remedy == "check again: if this stays, the key is kept longer than it is valid, so lower ttl="
     assert authorizations(server) == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}"]
 
 
@@ -679,6 +692,20 @@ def test_a_truncated_body_does_not_matter(raw: RawServe) -> None:
     assert checked(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort").url())["request"].status == "ok"
 
 
+def test_the_request_gets_the_time_that_is_left(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All steps together take no longer than they may."""
+    seen: list[float] = []
+    send = HTTPAdapter.send
+
+    def spy(self: HTTPAdapter, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        seen.append(options["timeout"])
+        return send(self, request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", spy)
+    checked(serve(keyed(KEY)).url(), timeout=60)
+    assert 0 < seen[0] < 60
+
+
 def test_a_silent_server_is_not_waited_for(serve: Serve) -> None:
     """A server that never answers is told as that, after the time there is."""
     done = threading.Event()
@@ -712,6 +739,9 @@ def test_a_server_that_drips_is_not_waited_for(authority: Authority) -> None:
 # clock
 
 
+SET_THE_CLOCK = "set it by NTP: keys with a lifetime are refused early or late; or tell the server's owner"
+
+
 @pytest.mark.parametrize(
     ("seconds", "status", "words"),
     [
@@ -731,6 +761,7 @@ def test_the_clocks_are_compared(seconds: float, status: str, words: str, raw: R
     check = checked(raw(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % date(seconds)).url())["clock"]
     assert check.status == status
     assert words in check.detail
+    assert check.remedy == ("" if status == "ok" else SET_THE_CLOCK)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -750,7 +781,7 @@ def test_the_age_of_a_cached_answer_counts(raw: RawServe) -> None:
     assert checked(server.url())["clock"].status == "ok"
 
 
-@pytest.mark.parametrize("age", [b"", b"-3600", b"x", b"\xb2", b"9" * 5000])
+@pytest.mark.parametrize("age", [b"", b"-3600", b"x", b"\xb2", b"9" * 10, b"9" * 5000])
 def test_an_age_that_is_none_does_not_count(age: bytes, raw: RawServe) -> None:
     """A garbled Age is passed over."""
     server = raw(b"HTTP/1.1 200 OK\r\n%s\r\nAge: %s\r\n\r\n" % (date(0), age))
@@ -767,8 +798,10 @@ def test_an_age_that_is_none_does_not_count(age: bytes, raw: RawServe) -> None:
 def test_a_date_that_is_none_warns(value: bytes, raw: RawServe) -> None:
     """A garbled Date says nothing about our clock."""
     check = checked(raw(b"HTTP/1.1 200 OK\r\nDate: %s\r\n\r\n" % value).url())["clock"]
-    assert check.status in ("warn", "fail")
-    assert check.detail.startswith(("the server's Date header is no date", "this machine's clock is "))
+    if check.detail != "the server's Date header is no date":  # parsers differ in what they take for one
+        assert check.detail.startswith("this machine's clock is ")
+    else:
+        assert (check.status, check.remedy) == ("warn", "ask who runs the server to mend it")
 
 
 def test_a_date_of_an_unknown_zone_is_taken_as_utc(raw: RawServe) -> None:
@@ -803,9 +836,12 @@ def test_a_netrc_entry_warns(entry: str, serve: Serve) -> None:
     at_home(f"{entry} login hunter1 password hunter2\n")
     server = serve(keyed(KEY))
     check = checked(server.url())["netrc"]
-    assert check.status == "warn"
-    assert "in place of the key after a redirect" in check.detail
-    assert "hunter" not in repr(check)
+    assert check == (
+        "netrc",
+        "warn",
+        "the netrc file has an entry for this host, which requests sends in place of the key after a redirect",
+        "remove the entry, or set session.trust_env = False",
+    )
     assert authorizations(server) == [f"Bearer {KEY}"]
 
 
@@ -820,7 +856,7 @@ def test_a_broken_netrc_warns(text: bytes, serve: Serve) -> None:
     """A netrc that cannot be read is told as that, without a word of it."""
     at_home(text)
     check = checked(serve(keyed(KEY)).url())["netrc"]
-    assert check[1:3] == ("warn", "the netrc file cannot be read")
+    assert check[1:] == ("warn", "the netrc file cannot be read", "mend it, or set session.trust_env = False")
 
 
 def test_a_proxy_is_told(serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -852,7 +888,7 @@ def test_a_proxy_that_wants_credentials_is_told(raw: RawServe, serve: Serve, mon
     found = checked(serve(keyed(KEY)).url())
     assert found["request"].detail == "GET: the proxy wants credentials of its own (407)"
     assert found["proxy"].status == "warn"
-    assert "NO_PROXY" in found["proxy"].remedy
+    assert found["proxy"].remedy == "an answer may be the proxy's; to go without it, name the host in NO_PROXY"
 
 
 def test_a_proxy_that_is_not_there_is_told(serve: Serve, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

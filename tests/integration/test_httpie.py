@@ -113,6 +113,27 @@ def test_the_plugin_makes_the_auth(key_env: str, tmp_path: Path) -> None:
         plugin.raw_auth = raw
         request = requests.Request("GET", "https://api.example/", auth=plugin.get_auth()).prepare()
         assert request.headers["Authorization"] == f"Bearer {KEY}"
-    plugin.raw_auth = KEY
-    with pytest.raises(requests.RequestException, match="not shown"):
-        requests.Request("GET", "https://api.example/", auth=plugin.get_auth()).prepare()
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (
+            KEY,
+            (
+                f"-a ({len(KEY)} characters, not shown) is not the name of an environment variable: "
+                "put the key into a variable and give the name of that"
+            ),
+        ),
+        ("@", "-a @ is not a path (blank, or with a NULL in it): give the path of the key's file"),
+    ],
+)
+def test_the_plugin_says_what_is_wrong_when_the_request_is_made(raw: str, words: str) -> None:
+    """In the words of its option; the error carries the request, as all do."""
+    plugin = BearerEnvPlugin()
+    plugin.raw_auth = raw
+    request = requests.Request("GET", "https://api.example/").prepare()
+    with pytest.raises(requests.RequestException) as caught:
+        request.prepare_auth(plugin.get_auth())
+    assert str(caught.value) == words
+    assert caught.value.request is request
