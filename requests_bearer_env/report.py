@@ -83,7 +83,7 @@ def _pieces(credential: Credential, text: str) -> set[int]:
 
 def bare_url(url: str, *credentials: Credential) -> str:
     """Scheme, host, port and path of a URL: what else is in it may be secret."""
-    path = re.split(r"[?#]", url, maxsplit=1)[0].split("/")[3:]
+    path = re.split(r"[?#]", url)[0].split("/")[3:]
     return untrusted("/".join([str(origin_of(url)), *path]), *credentials)
 
 
@@ -97,5 +97,5 @@ def span(seconds: float) -> str:
     """A length of time in words, rounded down to a unit of which there are at least two."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
+            return f"{int(seconds / size)} {unit}"
     return f"{int(seconds)} s"

@@ -138,6 +138,23 @@ def test_one_thread_asks_ahead_while_the_others_go_on(clock: Clock, pool: Thread
     assert vault.calls == 2
 
 
+def test_a_key_whose_time_is_up_is_not_used_while_another_thread_asks_ahead(
+    clock: Clock, pool: ThreadPoolExecutor
+) -> None:
+    """From that very moment on, whoever needs the key waits for the new one."""
+    gate = Gate(OTHER_KEY)
+    auth = BearerEnvAuth(provider=Vault(KEY, gate), ttl=100)
+    authorized(auth)
+    clock.now += 95
+    early = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    clock.now += 5
+    late = pool.submit(authorized, auth)
+    waiting(1)
+    gate.opened.set()
+    assert {early.result(10), late.result(10)} == {f"Bearer {OTHER_KEY}"}
+
+
 @pytest.mark.parametrize("failure", [OSError(KEY), None, " ", 5, "two words"])
 def test_a_failure_to_ask_ahead_is_logged_and_the_key_used_on(
     clock: Clock, failure: object, caplog: pytest.LogCaptureFixture
@@ -266,7 +283,10 @@ def test_a_provider_that_asks_for_its_own_key_does_not_hang() -> None:
     auth = BearerEnvAuth(provider=vault, ttl=100)
     with pytest.raises(KeySourceError) as caught:
         authorized(auth)
-    assert "is being asked for the key by this very thread" in str(caught.value.__cause__)
+    assert str(caught.value.__cause__) == (
+        "provider vault is being asked for the key by this very thread: "
+        "use the auth neither in its own provider nor in a signal handler"
+    )
 
 
 def test_a_refused_key_is_dropped_only_if_it_is_the_one_kept() -> None:
@@ -276,6 +296,12 @@ def test_a_refused_key_is_dropped_only_if_it_is_the_one_kept() -> None:
     refused = auth.credential()
     assert [str(auth.credential_after(refused)) for _ in range(THREADS)] == [f"Bearer {OTHER_KEY}"] * THREADS
     assert vault.calls == 2
+
+
+def test_a_refusal_when_nothing_is_kept_asks_as_usual() -> None:
+    """The key that was refused has been dropped already, or was never kept."""
+    auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
+    assert auth.credential_after(f"Bearer {OTHER_KEY}") == f"Bearer {KEY}"
 
 
 def test_32_threads_refused_with_the_same_key_ask_once(pool: ThreadPoolExecutor) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_bearer_env import InvalidKeyError
-from requests_bearer_env.credential import Credential, parse
+from requests_bearer_env.credential import Credential, parse, trimmed
 from requests_bearer_env.sources import EnvSource
 
 SOURCE = EnvSource("TGW_API_KEY")
@@ -75,6 +75,12 @@ UNUSUAL = """1|abc abc== abc= p@ss:w{o}rd bearerabc b123bearer Bbearer bearerbea
 def test_unusual_keys_are_sent_as_they_are(key: str) -> None:
     """RFC 6750's b64token is narrower than the keys in use, so it is not enforced."""
     assert value(key) == f"Bearer {key}"
+
+
+def test_a_line_break_is_told_whatever_the_key_ends_in() -> None:
+    """Only what is left out counts."""
+    assert trimmed("abX\n") == "the line break at its end"
+    assert trimmed("abX") == ""
 
 
 @pytest.mark.parametrize("raw", ["", " ", "\n", "\t \r\n", "\u00a0"])

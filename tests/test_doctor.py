@@ -62,9 +62,9 @@ def test_the_key_is_named_by_its_source(key_env: str) -> None:
 def test_a_short_key_shows_its_length_only(length: int, shown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last characters are shown from 20 on."""
     monkeypatch.setenv("BEARER_TOKEN", "a" * (length - 4) + "wxyz")
-    detail = named(BearerEnvAuth(), "key").detail
-    assert f": {length} characters" in detail
-    assert ("wxyz" in detail) is shown
+    ending = ", ending in wxyz" if shown else ""
+    detail = f"environment variable BEARER_TOKEN: {length} characters{ending}"
+    assert named(BearerEnvAuth(), "key").detail == detail
 
 
 def test_the_first_source_with_a_key_is_the_one(key_env: str, key_file: KeyFile) -> None:
@@ -219,8 +219,7 @@ def test_the_header_is_described(key_env: str) -> None:
 def test_a_header_that_servers_may_not_take_warns(length: int, status: str, key_file: KeyFile) -> None:
     """Servers limit the length of a line."""
     check = named(BearerEnvAuth(file=key_file("a" * length)), "header")
-    assert check.status == status
-    assert bool(check.remedy) is (status == "warn")
+    assert (check.status, check.remedy) == (status, "if it is refused, ask for a shorter key" * (status == "warn"))
 
 
 # file
@@ -362,30 +361,28 @@ def test_the_checks_come_in_order(key_file: KeyFile) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error"),
+    ("arguments", "error", "words"),
     [
-        ({"auth": "secret"}, TypeError),
-        ({"url": b"secret"}, TypeError),
-        ({"method": 7}, TypeError),
-        ({"method": ""}, ValueError),
-        ({"method": "GET secret"}, ValueError),
-        ({"timeout": "secret"}, TypeError),
-        ({"timeout": True}, TypeError),
-        ({"timeout": 0}, ValueError),
-        ({"timeout": 1e8}, ValueError),
-        ({"max_age": None}, TypeError),
-        ({"max_age": -1}, ValueError),
-        ({"max_age": float("nan")}, ValueError),
+        ({"auth": "secret"}, TypeError, "auth is str: give a BearerEnvAuth"),
+        ({"url": b"secret"}, TypeError, "url is bytes: give a str"),
+        ({"method": 7}, TypeError, "method= is int: give a str"),
+        ({"method": ""}, ValueError, "method= is not a word of letters: give GET, POST or the like"),
+        ({"method": "GET secret"}, ValueError, "method= is not a word of letters: give GET, POST or the like"),
+        ({"timeout": "secret"}, TypeError, "timeout= is str: give a number"),
+        ({"timeout": True}, TypeError, "timeout= is bool: give a number"),
+        ({"timeout": 0}, ValueError, "timeout= is not a positive number of a sensible size: correct it"),
+        ({"timeout": 1e8}, ValueError, "timeout= is not a positive number of a sensible size: correct it"),
+        ({"max_age": None}, TypeError, "max_age= is NoneType: give a number"),
+        ({"max_age": -1}, ValueError, "max_age= is not a positive number of a sensible size: correct it"),
+        ({"max_age": float("nan")}, ValueError, "max_age= is not a positive number of a sensible size: correct it"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments: dict[str, Any], error: type[Exception]) -> None:
+def test_wrong_arguments_are_refused(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
     """What is no argument is an error of its own, and is not shown."""
     call: dict[str, Any] = {"auth": BearerEnvAuth(), **arguments}
     with pytest.raises(error) as caught:
         diagnose(**call)
-    (name,) = arguments
-    assert str(caught.value).startswith(name)
-    assert "secret" not in str(caught.value)
+    assert str(caught.value) == words
 
 
 def test_the_arguments_of_a_command_are_not_shown() -> None:
