@@ -28,7 +28,6 @@ def section(title: str) -> str:
 def test_the_examples_run(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
     """One after the other, as a reader would type them; every source in them gives the key."""
@@ -47,8 +46,6 @@ def test_the_examples_run(
     assert [sent.headers["Authorization"] for sent in mock.request_history] == [f"Bearer {KEY}"] * 3
     namespace["test_models"](monkeypatch, request.getfixturevalue("requests_mock"))
     assert namespace["response"].json() == namespace["models"] == {"object": "list"}
-    printed = capsys.readouterr().out
-    assert printed.startswith("the key was not sent to http://tgw.local because plain HTTP shows it to everyone")
 
 
 @pytest.mark.parametrize("program", ["op", "keyring", "gcloud"])
@@ -76,7 +73,7 @@ def test_the_first_code_comes_early() -> None:
     """Within 20 lines; and the whole has about 150."""
     lines = README.splitlines()
     assert lines.index("```python") < 20
-    assert len(lines) <= 180
+    assert len(lines) <= 165
 
 
 def test_every_error_is_explained() -> None:

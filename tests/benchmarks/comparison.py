@@ -114,6 +114,11 @@ def redirect(world: World, make: Callable[[], dict[str, Any]]) -> str:
     return "sent there" if arrived(world.other) else f"not sent, {outcome}"
 
 
+def moved(world: World, make: Callable[[], dict[str, Any]]) -> str:
+    """The server redirects to another port of its host, which asks for the key."""
+    return get(world, make, world.good.url("/moved"))[0]
+
+
 def netrc(world: World, make: Callable[[], dict[str, Any]]) -> str:
     """Netrc has an entry for the host."""
     (world.home / ".netrc").write_text("machine localhost login user password secret\n")
@@ -161,6 +166,7 @@ ACCIDENTS = (
     plain_http,
     wrong_host,
     redirect,
+    moved,
     netrc,
     rotation,
     printed_headers,
@@ -186,12 +192,14 @@ def _measure(accident: Callable[[World, Callable[[], dict[str, Any]]], str], mak
     def app(request: Request) -> Reply:
         if request.target == "/elsewhere":
             return Reply(302, headers=(("Location", other.url(host="127.0.0.1")),))
+        if request.target == "/moved":
+            return Reply(302, headers=(("Location", other.url()),))
         known = str(request.headers.get("Authorization")).removeprefix("Bearer ") in accepted
         return Reply(200 if known else 401)
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        other = stack.enter_context(Server(lambda request: Reply(401), context))
+        other = stack.enter_context(Server(app, context))
         good = stack.enter_context(Server(app, context))
         plain = stack.enter_context(Server(lambda request: Reply(200)))
         session = stack.enter_context(requests.Session())
