@@ -1,8 +1,9 @@
 """What BearerEnvAuth costs in the path of a request, beside the shortest classes written by hand.
 
 Run ``python -m tests.benchmarks.overhead`` (with ``--fast`` for a first look). It prints a table of
-ratios, all measured in one run: only these can be compared between machines. Peers that are
-installed (requests-auth, requests-oauthlib, requests-oauth2client, env-http-auth) get rows, too.
+ratios, all measured in one run: only these can be compared between machines. The rows "of which"
+are the parts of the row "variable", each alone: what it cannot go below. Peers that are installed
+(requests-auth, requests-oauthlib, requests-oauth2client, env-http-auth) get rows, too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env.credential import parse
+from requests_bearer_env.retry import Retry
+from requests_bearer_env.sources import EnvSource
 
 KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 URL = "https://api.example/v1/completions"
@@ -48,6 +52,39 @@ class HandWrittenFile(AuthBase):
         return r
 
 
+class Step(AuthBase):
+    """One of the things that authorising a request takes, and nothing else."""
+
+    def __init__(self, step: Callable[[requests.PreparedRequest], object]) -> None:
+        self.step = step
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Do it."""
+        self.step(r)
+        return r
+
+
+def look_up_file_variable(r: requests.PreparedRequest) -> object:
+    """Whether the key is in a file: a variable that is not set, which os.environ answers by an exception."""
+    return os.getenv("TGW_API_KEY_FILE")
+
+
+def look_up_variable(r: requests.PreparedRequest) -> object:
+    """The key."""
+    return os.getenv("TGW_API_KEY", "")
+
+
+def set_header(r: requests.PreparedRequest) -> None:
+    """The header, into a dict that takes its name in any case."""
+    r.headers["Authorization"] = KEY
+
+
+def set_hook(r: requests.PreparedRequest) -> None:
+    """The hook that answers a 401."""
+    if r.hooks == {"response": []}:
+        r.hooks = {"response": [Retry(None, r.url, None)]}
+
+
 def provider() -> str:
     """Return the key."""
     return KEY
@@ -58,6 +95,12 @@ ROWS: list[tuple[str, str, float | None]] = [
     ("variable, by hand", "variable, by hand", None),
     ("HTTPBasicAuth", "variable, by hand", None),
     ("variable", "variable, by hand", 4.5),
+    ("of which: nothing", "variable, by hand", None),
+    ("of which: whether NAME_FILE is set", "variable, by hand", None),
+    ("of which: the variable", "variable, by hand", None),
+    ("of which: the check of the key", "variable, by hand", None),
+    ("of which: the header", "variable, by hand", None),
+    ("of which: the hook", "variable, by hand", None),
     ("variable, hosts= of one", "variable, by hand", 8),
     ("variable, hosts= of ten and a wildcard", "variable, by hand", 8),
     ("provider", "variable, by hand", None),
@@ -92,11 +135,18 @@ def peers() -> dict[str, Callable[[], AuthBase]]:
 
 def makers(path: str) -> dict[str, Callable[[], AuthBase]]:
     """How each row's auth is made."""
+    source = EnvSource("TGW_API_KEY")
     ten = [f"host{number}.example" for number in range(10)]
     return {
         "variable, by hand": HandWrittenEnv,
         "HTTPBasicAuth": lambda: HTTPBasicAuth("user", KEY),
         "variable": lambda: BearerEnvAuth("TGW_API_KEY"),
+        "of which: nothing": lambda: Step(lambda r: None),
+        "of which: whether NAME_FILE is set": lambda: Step(look_up_file_variable),
+        "of which: the variable": lambda: Step(look_up_variable),
+        "of which: the check of the key": lambda: Step(lambda r: parse(KEY, source)),
+        "of which: the header": lambda: Step(set_header),
+        "of which: the hook": lambda: Step(set_hook),
         "variable, hosts= of one": lambda: BearerEnvAuth("TGW_API_KEY", hosts="api.example"),
         "variable, hosts= of ten and a wildcard": lambda: BearerEnvAuth("TGW_API_KEY", hosts=[*ten, "*.example"]),
         "provider": lambda: BearerEnvAuth(provider=provider),
