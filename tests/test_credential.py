@@ -68,7 +68,8 @@ def test_what_is_sent_is_a_well_formed_header(raw: str) -> None:
     assert sent is None or (sent.startswith("Bearer ") and set(sent[7:]) <= set(VISIBLE) and sent[7:] != "")
 
 
-UNUSUAL = """1|abc abc== abc= p@ss:w{o}rd bearerabc b123bearer Bbearer bearerbearer B b-1 ' "x x' a= a== X-=X"""
+UNUSUAL = """1|abc abc== abc= p@ss:w{o}rd bearerabc b123bearer Bbearer bearerbearer B b-1 ' "x x' a= a== X-=X 1=X
+    export-a=X"""
 
 
 @pytest.mark.parametrize("key", UNUSUAL.split())
@@ -101,7 +102,10 @@ def test_quotes_around_are_refused(raw: str) -> None:
     assert "wrapped in quotes" in refusal(raw)
 
 
-@pytest.mark.parametrize("raw", ["TGW_API_KEY=abc", "export TGW_API_KEY=abc", "api_key=abc", "A=abc", 'TGW_KEY="abc"'])
+NAMES = ["TGW_API_KEY", "export TGW_API_KEY", "export \t A", "A", "Z", "a", "z", "_", "AZaz09_"]
+
+
+@pytest.mark.parametrize("raw", ['TGW_KEY="abc"', *(f"{name}=abc" for name in NAMES)])
 def test_a_dotenv_line_is_refused(raw: str) -> None:
     """A line of a dotenv file is not a key; the message says what it is."""
     assert "NAME=value" in refusal(raw)

@@ -248,10 +248,11 @@ def test_several_hosts_can_be_named(option: str, form: str, serve: Serve, capsys
 
 
 @pytest.mark.parametrize("option", ["--host", "--allow-http"])
-def test_a_url_behind_hosts_is_the_url(option: str, serve: Serve, capsys: Capture) -> None:
+@pytest.mark.parametrize("hosts", ["localhost", "a.example localhost"])
+def test_a_url_behind_hosts_is_the_url(option: str, hosts: str, serve: Serve, capsys: Capture) -> None:
     """The URL may stand last, where an option before it would take it for a host."""
     server = serve(keyed(KEY), tls=option == "--host")
-    assert main(["check", "--env", "TGW_API_KEY", option, "a.example", "localhost", server.url()]) == 0
+    assert main(["check", "--env", "TGW_API_KEY", option, *hosts.split(), server.url()]) == 0
     assert "request  GET answered 200" in capsys.readouterr().out
 
 

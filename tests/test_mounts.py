@@ -28,7 +28,8 @@ def test_without_a_match_there_is_no_header() -> None:
 
 def test_without_a_match_the_hooks_of_others_stay() -> None:
     """They are no business of this auth."""
-    request = requests.Request("GET", "https://evil.test/", auth=MOUNTS, hooks={"response": print}).prepare()
+    request = requests.Request("GET", "https://evil.test/", hooks={"response": print}).prepare()
+    request.prepare_auth(MOUNTS)
     assert request.hooks == {"response": [print]}
 
 

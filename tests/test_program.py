@@ -145,6 +145,17 @@ def test_time_that_passes_unseen_is_not_waited_for(monkeypatch: pytest.MonkeyPat
     assert "did not finish within 0.3 s" in refusal(["sleep", "60"], timeout=0.3)
 
 
+def test_output_that_comes_late_is_waited_for() -> None:
+    """A password manager may ask a server first."""
+    assert command(["sh", "-c", "sleep 0.2; echo abc"])() == b"abc\n"
+
+
+def test_a_second_is_time_enough_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is left of the time is used."""
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    assert command(["echo", "abc"], timeout=1)() == b"abc\n"
+
+
 def test_it_reads_nothing_from_the_terminal() -> None:
     """A program that asks a question gets no answer instead of hanging, or of taking what was typed for others."""
     reading, writing = os.pipe()

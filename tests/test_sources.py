@@ -19,7 +19,7 @@ from requests_bearer_env import (
     MissingKeyError,
     command,
 )
-from requests_bearer_env.sources import FileSource
+from requests_bearer_env.sources import EnvSource, FileSource
 from tests.conftest import KEY, OTHER_KEY
 
 
@@ -221,6 +221,10 @@ class TestVariable:
         with pytest.raises(TypeError, match=r"env= is bytes: give the name") as caught:
             BearerEnvAuth(name)
         assert KEY not in str(caught.value)
+
+    def test_nothing_is_left_out_of_a_variable_that_is_not_set(self) -> None:
+        """It may have been unset since it was read."""
+        assert EnvSource("TGW_API_KEY").trimmed() == ""
 
     @pytest.mark.parametrize(
         "key",

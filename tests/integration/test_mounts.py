@@ -218,17 +218,17 @@ def test_basic_answers_where_it_is_mounted(serve: Serve, session: requests.Sessi
     assert session.get(here.url()).status_code == 200
 
 
+def challenging(request: Request) -> Reply:
+    """Answer as a server that wants Digest."""
+    if str(request.headers.get("Authorization")).startswith("Digest "):
+        return Reply(200, b"welcome")
+    return Reply(401, headers=(("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"'),))
+
+
 @pytest.fixture
 def digest(serve: Serve) -> Server:
     """A server that wants Digest."""
-
-    def app(request: Request) -> Reply:
-        if str(request.headers.get("Authorization")).startswith("Digest "):
-            return Reply(200, b"welcome")
-        challenge = 'Digest realm="r", nonce="n", qop="auth"'
-        return Reply(401, headers=(("WWW-Authenticate", challenge),))
-
-    return serve(app)
+    return serve(challenging)
 
 
 def test_digest_answers_the_challenge_where_it_is_mounted(
@@ -241,6 +241,17 @@ def test_digest_answers_the_challenge_where_it_is_mounted(
     assert session.get(digest.url(host=THERE)).text == "welcome"
     mounted(session, (here.url(), fixed(KEY)), (digest.url(host=THERE), HTTPDigestAuth("u", "p")))
     assert session.get(here.url()).text == "welcome"
+
+
+def test_digest_answers_where_a_redirect_within_the_host_kept_the_key(serve: Serve, session: requests.Session) -> None:
+    """The key that requests has kept is no answer of Digest's, so its challenge is taken up."""
+
+    def app(request: Request) -> Reply:
+        return redirect(lambda: "/b")(request) if request.target == "/a" else challenging(request)
+
+    server = serve(app)
+    mounted(session, (server.url("/a"), fixed(KEY)), (server.url("/b"), HTTPDigestAuth("u", "p")))
+    assert session.get(server.url("/a")).text == "welcome"
 
 
 def test_digest_does_not_answer_elsewhere(digest: Server, serve: Serve, session: requests.Session) -> None:

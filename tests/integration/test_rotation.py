@@ -357,7 +357,7 @@ class TestTheSecondTry:
 
         caplog.set_level(logging.DEBUG, "requests_bearer_env")
         assert session.get(serve(app).url(), auth=rotated).text == "welcome"
-        assert "the body of the 401 could not be read: ContentDecodingError" in caplog.text
+        assert "the body of the 401 could not be read: ContentDecodingError" in caplog.messages
 
     def test_with_its_cookies(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
         """The Cookie header is the same; cookies set by either answer are in the session afterwards."""
