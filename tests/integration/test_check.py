@@ -170,12 +170,14 @@ def test_the_certificate_tells_its_days(serve: Serve) -> None:
     assert check.detail == f"{server.url('/v1/models')}: reached, and its certificate is verified and has 61 days left"
 
 
-@pytest.mark.parametrize(("days", "status"), [(13.9, "warn"), (14.1, "ok")])
-def test_a_certificate_that_ends_soon_warns(days: float, status: str, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("days", "status", "remedy"), [(13.9, "warn", "have the certificate renewed"), (14.1, "ok", "")]
+)
+def test_a_certificate_that_ends_soon_warns(days: float, status: str, remedy: str, serve: Serve) -> None:
     """Two weeks before its end somebody should renew a certificate; the request is sent all the same."""
     server = serve(keyed(KEY), not_after=datetime.now(timezone.utc) + timedelta(days=days))
     found = checked(server.url())
-    assert found["url"].status == status
+    assert (found["url"].status, found["url"].remedy) == (status, remedy)
     assert found["request"].status == "ok"
 
 

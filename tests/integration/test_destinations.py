@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,14 +54,17 @@ class TestRedirect:
     @pytest.mark.parametrize("host", [HERE, THERE], ids=["another port", "another host"])
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_across_origins_the_key_is_not_sent(
-        self, host: str, status: int, serve: Serve, session: requests.Session
+        self, host: str, status: int, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Not even if it has changed and the other origin asks for it."""
+        """Not even if it has changed and the other origin asks for it; the log tells of it."""
+        caplog.set_level(logging.DEBUG, "requests_bearer_env")
         there = serve(keyed(OTHER_KEY))
         here = serve(redirect(lambda: there.url(host=host), status))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
         assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [status, 401]
         assert authorizations(there) == [None]
+        origin = there.url(host=host).rstrip("/")
+        assert caplog.messages == [f"the 401 of {origin} stands: the key is not meant for there"]
 
     def test_a_host_that_is_named_gets_the_key_once(
         self, serve: Serve, session: requests.Session, key_env: str
