@@ -69,6 +69,13 @@ def test_claims_that_are_no_base64_fail() -> None:
     assert checked(Credential(f"Bearer {encoded(HEADER)}.abcde.c2ln")).status == "fail"
 
 
+def test_the_alphabet_of_urls_is_read() -> None:
+    """In a JWT the last two letters of base64 are - and _ (RFC 7515 appendix C)."""
+    key = jwt({"sub": ">>>>???"}, header={"alg": ">>>>???"}, signature="c2ln-_")
+    assert all("-" in part and "_" in part for part in key.split("."))
+    assert checked(key).status == "ok"
+
+
 def test_an_empty_signature_is_read_as_well() -> None:
     """The algorithm "none" leaves the third part empty."""
     assert checked(jwt({}, signature="")).status == "ok"
