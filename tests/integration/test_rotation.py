@@ -61,7 +61,7 @@ def test_a_changed_key_is_sent_once_more(
     assert response.text == "welcome"
     assert response.history[0].text == "who are you?"
     assert authorizations(server) == [OLD, NEW]
-    assert response.request.headers["Authorization"] == NEW
+    assert dict(response.request.headers)["Authorization"] == NEW
     assert response.history[0].request.headers["Authorization"] == OLD
 
 
