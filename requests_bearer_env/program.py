@@ -77,6 +77,7 @@ class Command:
         except (OSError, ValueError) as error:
             failure = getattr(error, "strerror", None) or type(error).__name__
         else:
+            process.args = self.__name__  # which its repr shows
             return self._output(process)
         raise ProviderError(f"{self.__name__} cannot be started: {failure}; check that it is installed and on the PATH")
 
@@ -104,12 +105,14 @@ class Command:
         poll.register(pipe, select.POLLIN)
         # Less than nothing left would be waited for without end.
         while len(output) <= MAX_BYTES and (left := deadline - time.monotonic()) > 0:
-            if poll.poll(min(_GLANCE, left * 1000)):
+            # Asked before the pipe is looked at: what is printed between the two looks is not lost.
+            gone = process.poll() is not None
+            if poll.poll(0 if gone else min(_GLANCE, left * 1000)):
                 before = len(output)
                 output += pipe.read(MAX_BYTES)
                 if len(output) == before:
                     return
-            elif process.poll() is not None:
+            elif gone:
                 return
 
     def _problem(self, process: subprocess.Popen[bytes], output: _Output, deadline: float) -> str | None:

@@ -150,6 +150,18 @@ def test_output_that_comes_late_is_waited_for() -> None:
     assert command(["sh", "-c", "sleep 0.2; echo abc"])() == b"abc\n"
 
 
+def test_what_is_printed_at_the_very_end_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost where the program prints and ends just as somebody looks whether it has ended."""
+    real = subprocess.Popen[bytes].poll
+
+    def poll(process: subprocess.Popen[bytes]) -> int | None:
+        process.wait()
+        return real(process)
+
+    monkeypatch.setattr("subprocess.Popen.poll", poll)
+    assert command(["sh", "-c", "sleep 0.2; echo abc"])() == b"abc\n"
+
+
 def test_a_second_is_time_enough_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is left of the time is used."""
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
@@ -212,6 +224,15 @@ def test_a_failure_outside_of_a_request_is_a_provider_error() -> None:
     """Called by hand it says the same."""
     with pytest.raises(ProviderError, match="command false failed with exit status 1"):
         command(["false"])()
+
+
+def test_no_frame_shows_the_arguments() -> None:
+    """Somebody who calls it by hand, as the message advises, may have locals printed."""
+    with pytest.raises(ProviderError) as caught:
+        command(["sh", "-c", "exit 3", KEY[:11]])()
+    shown = [repr(value) for frame in caught.traceback[1:] for value in frame.locals.values()]
+    assert any("command sh" in value for value in shown)
+    assert not any(KEY[:11] in value for value in shown)
 
 
 def test_arguments_are_not_shown() -> None:
