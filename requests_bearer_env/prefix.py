@@ -75,7 +75,7 @@ def prefix_of(what: str, url: object) -> Prefix:
         raise ValueError(f"{what} has a query, a fragment or a user: give scheme, host and path alone")
     path = _segments(urlsplit(str(request.url)).path)
     if path != _segments(_as_servers_may("/".join(("", *path)))):
-        raise ValueError(f"{what} has a path that servers read differently: write it without encoded slashes")
+        raise ValueError(f"{what} has a path that servers read differently: write it without percent-encoding")
     return Prefix(origin, path)
 
 
@@ -94,8 +94,9 @@ def _as_servers_may(path: str) -> str:
     """A path with all that some servers do before they resolve dot segments.
 
     They decode it (perhaps twice), take a backslash for a slash, drop parameters from segments and
-    merge slashes.
+    merge slashes. Where ``..`` is left after that, some of it done in some order leads anywhere.
     """
+    given = path
     for _ in range(_DECODINGS):
         path, before = unquote(path), path
         if path == before:
@@ -103,4 +104,5 @@ def _as_servers_may(path: str) -> str:
     else:
         return "/"  # nobody means that
     path = re.sub(r";[^/]*", "", path.replace("\\", "/"))
-    return re.sub(r"/+", "/", path)
+    path = re.sub(r"/+", "/", path)
+    return "/" if path != given and ".." in path.split("/") else path

@@ -64,7 +64,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "prefix 1 has a query, a fragment or a user: give scheme, host and path alone": lambda: mounted(
         {"https://a.example/?x": basic}
     ),
-    "prefix 1 has a path that servers read differently: write it without encoded slashes": lambda: mounted(
+    "prefix 1 has a path that servers read differently: write it without percent-encoding": lambda: mounted(
         {"https://a.example/a%2fb": basic}
     ),
     "two prefixes are the same, so nobody can tell which key is meant: leave one of them out": lambda: mounted(
