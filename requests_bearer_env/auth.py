@@ -134,11 +134,14 @@ class BearerEnvAuth(AuthBase):
         reasons = "; ".join(source.absence() for source in self.sources)
         raise MissingKeyError(f"there is no key to send: {reasons}; put the key there")
 
-    def credential_after(self, refused: object) -> Credential:
-        """Ask anew after the server refused a header's value; a cache drops it only if it keeps that very one."""
+    def forget(self, refused: object, sent: float) -> None:
+        """Drop what is kept, if the server refused a header's value that was sent at a time of `time.monotonic`.
+
+        A key that was asked for since then stays, though it may be the same: so threads that are
+        refused at once ask once.
+        """
         for source in self.sources:
-            source.forget(refused)
-        return self.credential()
+            source.forget(refused, sent)
 
     def _config(self) -> dict[str, Any]:
         """The arguments that make an equal object."""

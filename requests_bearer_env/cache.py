@@ -10,11 +10,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .credential import Credential
 from .errors import KeySourceError
 from .provider import Outcome, ProviderSource
 
 if TYPE_CHECKING:
+    from .credential import Credential
     from .provider import Provider
 
 _log = logging.getLogger("requests_bearer_env")
@@ -39,9 +39,10 @@ getattr(os, "register_at_fork", dict)(after_in_child=_renew_lock)
 
 
 class _Entry(NamedTuple):
-    """A kept key and the times (of `time.monotonic`) at which to ask ahead and to stop using it."""
+    """A kept key and the times (of `time.monotonic`) at which it was asked for, to ask ahead and to stop using it."""
 
     credential: Credential
+    asked: float
     refresh: float
     expiry: float
     process: object
@@ -54,10 +55,11 @@ class _Flight:
     exception from a signal handler included, so nobody waits for a call that has died.
     """
 
-    __slots__ = ("asking", "outcome", "process", "thread")
+    __slots__ = ("asking", "began", "outcome", "process", "thread")
 
     def __init__(self) -> None:
         self.asking = threading.Lock()
+        self.began = 0.0
         self.outcome: Outcome | None = None
         self.process = _lock
         self.thread = threading.get_ident()
@@ -100,12 +102,13 @@ class CachedProviderSource(ProviderSource):
                     entry, flight, now = self._entry, self._flight, time.monotonic()
                     if entry is not None and entry.process is not _lock:
                         # Forked with a warm cache, a fleet would ask in step.
-                        entry = self._entry = self._kept(entry.credential, entry.expiry)
+                        entry = self._entry = self._kept(entry.credential, entry.asked, entry.expiry)
                     waited = flight is not None and flight.under_way()
                     if entry is not None and (now < entry.refresh or (waited and now < entry.expiry)):
                         return entry.credential
                     if flight is None or not waited:
                         self._flight = mine
+                        mine.began = now
                         break
                 if flight.thread == threading.get_ident():
                     raise KeySourceError(
@@ -125,9 +128,9 @@ class CachedProviderSource(ProviderSource):
         _log.warning("asking ahead for a new key failed, the present one is used until its time is up: %s", reason)
         return kept
 
-    def _kept(self, credential: Credential, expiry: float) -> _Entry:
+    def _kept(self, credential: Credential, asked: float, expiry: float) -> _Entry:
         """An entry; asking ahead is due when 80 to 90 % of its lifetime are over."""
-        return _Entry(credential, expiry - self._ttl * _random.uniform(0.1, 0.2), expiry, _lock)
+        return _Entry(credential, asked, expiry - self._ttl * _random.uniform(0.1, 0.2), expiry, _lock)
 
     def _land(self, flight: _Flight, entry: _Entry | None) -> Credential | None:
         """Keep the outcome; after a failure, the key to go on with if its time is not up."""
@@ -138,17 +141,16 @@ class CachedProviderSource(ProviderSource):
             now = time.monotonic()
             outcome = flight.outcome
             if outcome is not None and outcome.credential is not None:
-                self._entry = self._kept(outcome.credential, now + self._ttl)
+                self._entry = self._kept(outcome.credential, flight.began, now + self._ttl)
             elif entry is not None and now < entry.expiry:
                 self._entry = entry._replace(refresh=entry.expiry)  # asking ahead is tried once
                 return entry.credential
             return None
 
-    def forget(self, refused: object) -> None:
+    def forget(self, refused: object, sent: float) -> None:
         with _lock:
-            kept = None if self._entry is None else self._entry.credential
-            # The very object, for the provider may have returned an equal key since; a header that
-            # went through other hands is compared by its value.
-            if kept is not None and (kept is refused or (kept == refused and not isinstance(refused, Credential))):
+            entry, flight = self._entry, self._flight
+            if entry is not None and entry.credential == refused and entry.asked <= sent:
                 self._entry = None
-                self._flight = None  # a call that began before may bring the refused key again
+                if flight is not None and flight.began <= sent:
+                    self._flight = None  # it may bring the refused key again

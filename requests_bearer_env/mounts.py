@@ -12,7 +12,7 @@ from requests.utils import select_proxy
 from .auth import BearerEnvAuth
 from .errors import BearerAuthError, bare
 from .prefix import Place, Prefix, prefix_of
-from .retry import Retry, beginning, hooked, resend, rewind
+from .retry import Retry, beginning, hooked, resend, unhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +42,13 @@ class MountedAuth(AuthBase):
     A prefix matches on the origin exactly (scheme, host, port: RFC 6454) and on whole path segments,
     with or without a slash at its end, after dot segments are resolved (RFC 3986 section 5.2.4). A
     path that a server might read otherwise, with an encoded slash for one, matches only if it does in
-    either reading. A URL without a match gets no Authorization header at all.
+    every reading. A URL without a match gets no Authorization header at all.
 
-    After a redirect to a URL of another mount, a 401 from there is answered, once, with the auth
-    that is mounted there. Note that requests keeps the header on a redirect within an origin, also
-    where the path leaves its prefix. ``hosts=`` of a mounted `BearerEnvAuth` still refuses hosts, but
-    does not send its key to any that it is not mounted for.
+    After a redirect from one mount to a URL of another, a 401 from there is answered with the auth
+    that is mounted there, unless the way led over a URL without a mount. Note that requests keeps the
+    header on a redirect within an origin, also where the path leaves its prefix, and any other header
+    than Authorization that an auth sets on every redirect. ``hosts=`` of a mounted `BearerEnvAuth`
+    still refuses hosts, but does not send its key to any that it is not mounted for.
 
     Args:
         mounts: Auth objects by URL prefix. An ``http://`` prefix is possible; its auth still decides
@@ -186,9 +187,11 @@ class MountedRetry(Retry):
         mount = self._mounts.mount_of(response.request.url)
         if mount is self._mount:
             return _run(self._hooks, response, kwargs)
-        if mount is None or response.status_code != 401:
-            return None
-        return self._answer(mount, response, kwargs)
+        if mount is not None:
+            return self._answer(mount, response, kwargs) if response.status_code == 401 else None
+        if response.is_redirect:
+            unhook(response)
+        return None
 
     def _answer(self, mount: _Mount, response: Response, kwargs: dict[str, Any]) -> Response | None:
         """Send the request again with the auth that is mounted where a redirect has led."""
@@ -207,15 +210,14 @@ class MountedRetry(Retry):
             return _run(tuple(request.hooks["response"]), response, kwargs)
         if request.headers["Authorization"] == response.request.headers.get("Authorization"):
             return None
-        if not rewind(request.body, self._replay):
-            _log.warning("there is a key for where the redirect led, but the body cannot be sent twice")
-            return None
-        _log.debug("answering the 401 of %s with the auth mounted there", mount.prefix)
-        return resend(response, request, kwargs)
+        again = resend(response, request, self._replay, kwargs, "there is a key for where the redirect led")
+        # The key that is mounted there may have been rotated as well.
+        return None if again is None else _run(tuple(request.hooks["response"]), again, kwargs)
 
 
 def _run(hooks: tuple[Callable[..., Any], ...], response: Response, kwargs: dict[str, Any]) -> Response:
     """Call response hooks in turn, as requests does."""
     for hook in hooks:
-        response = hook(response, **kwargs) or response
+        answer = hook(response, **kwargs)
+        response = response if answer is None else answer  # one with an error counts as false
     return response

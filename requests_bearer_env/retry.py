@@ -57,35 +57,41 @@ class Retry:
     def __call__(self, response: Response, **kwargs: Any) -> Response | None:
         """Answer a 401 with the key as it is now; return None to leave the response as it is."""
         if response.status_code != 401:
+            if response.is_redirect and self._auth is not None and not self._may_send(self._auth, response, kwargs):
+                unhook(response)
             return None
         if self._auth is None:
             _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it anew")
             return None
+        return self._answer_with(self._auth, response, kwargs)
+
+    def _answer_with(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> Response | None:
+        """Ask again, and send the request once more if the key has changed."""
         request = response.request
-        if not self._may_send(self._auth, request.url, kwargs.get("proxies")):
+        if not self._may_send(auth, response, kwargs):
             _log.debug("the 401 of %s stands: the key is not meant for there", origin_of(request.url))
             return None
+        # No local for the header: where it went through other hands it does not hide itself.
+        auth.forget(request.headers.get("Authorization"), time.monotonic() - response.elapsed.total_seconds())
         try:
-            credential = self._auth.credential_after(request.headers.get("Authorization"))
+            credential = auth.credential()
         except BearerAuthError as error:
             _log.warning("the server answered 401, and asking for the key again failed: %s", error)
             return None
         if credential == request.headers.get("Authorization"):
             _log.debug("the 401 of %s stands: the key is still the same", origin_of(request.url))
             return None
-        if getattr(response, "connection", None) is None:
-            _log.warning("the key has changed, but this transport adapter cannot send again, so the 401 stands")
-            return None
-        if not rewind(request.body, self._replay):
-            _log.warning("the key has changed, but the request's body cannot be sent twice, so the 401 stands")
-            return None
-        _log.debug("the key has changed: sending the request to %s once more", origin_of(request.url))
-        again = request.copy()
-        again.headers["Authorization"] = credential
-        return resend(response, again, kwargs)
+        request = request.copy()
+        request.headers["Authorization"] = credential
+        now = time.monotonic()
+        again = resend(response, request, self._replay, kwargs, "the key has changed")
+        if again is not None and again.status_code == 401:
+            auth.forget(credential, now)  # for the next request
+        return again
 
-    def _may_send(self, auth: BearerEnvAuth, url: str | None, proxies: dict[str, str] | None) -> bool:
-        """Whether the key was meant for this URL: the same origin, or a host that ``hosts=`` names."""
+    def _may_send(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> bool:
+        """Whether the key was meant for where a response is from: the same origin, or a host that ``hosts=`` names."""
+        url = response.request.url
         if origin_of(url) != origin_of(self._url) and not auth.destination.names(url):
             return False
         try:
@@ -93,14 +99,25 @@ class Retry:
         except BearerAuthError:
             return False
         # In clear only directly; here the proxies of the very request are known.
-        return str(url).startswith("https:") or not select_proxy(str(url), proxies)
+        return str(url).startswith("https:") or not select_proxy(str(url), kwargs.get("proxies"))
 
 
 def hooked(hooks: Mapping[str, Any] | None, *ours: Retry) -> dict[str, Any]:
-    """A request's hooks with ours, once; new ones, for a request and its copies share theirs."""
+    """A request's hooks with ours, once; new ones, for a request and its copies share theirs.
+
+    Ours is the first, for others may raise at a 401.
+    """
     found: Any = (hooks or {}).get("response") or ()
     others = [hook for hook in ([found] if callable(found) else found) if not isinstance(hook, Retry)]
-    return {**(hooks or {}), "response": [*others, *ours]}
+    return {**(hooks or {}), "response": [*ours, *others]}
+
+
+def unhook(response: Response) -> None:
+    """Put no key on any request that follows a redirect: it is from where no key is meant for.
+
+    Whoever redirects from there chooses the URL, also one of where the key belongs.
+    """
+    response.request.hooks = hooked(response.request.hooks)
 
 
 def beginning(body: Any) -> tuple[Any, Any] | None:
@@ -124,8 +141,28 @@ def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
     return True
 
 
-def resend(response: Response, request: PreparedRequest, kwargs: dict[str, Any]) -> Response:
-    """Send a request as the first try was sent, and put that into the history."""
+def resend(
+    response: Response, request: PreparedRequest, replay: tuple[Any, Any] | None, kwargs: dict[str, Any], reason: str
+) -> Response | None:
+    """Send a request as the first try was sent, and put that into the history.
+
+    Args:
+        response: The first try's 401.
+        request: What to send.
+        replay: Its body and where that began, if it is a file.
+        kwargs: What the first try was sent with.
+        reason: Why to send it, for the log.
+
+    Returns:
+        The answer, or None if it cannot be sent.
+    """
+    if getattr(response, "connection", None) is None:
+        _log.warning("%s, but this transport adapter cannot send again, so the 401 stands", reason)
+        return None
+    if not rewind(request.body, replay):
+        _log.warning("%s, but the request's body cannot be sent twice, so the 401 stands", reason)
+        return None
+    _log.debug("%s: sending the request to %s once more", reason, origin_of(request.url))
     if not kwargs.get("stream"):
         try:
             _ = response.content  # read for the history, and to free the connection

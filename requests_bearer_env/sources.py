@@ -61,8 +61,13 @@ class Source(ABC):
             KeySourceError: The source failed.
         """
 
-    def forget(self, refused: object) -> None:
-        """Drop a kept key if it is the one that the server refused; most sources keep none."""
+    def forget(self, refused: object, sent: float) -> None:
+        """Drop a kept key if it is the one that the server refused; most sources keep none.
+
+        Args:
+            refused: The header's value.
+            sent: When that was sent, of `time.monotonic`.
+        """
 
     @abstractmethod
     def where(self) -> str:

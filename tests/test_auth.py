@@ -235,15 +235,15 @@ class TestRequest:
         assert caught.value.response is None
 
     def test_prepared_twice_it_has_one_hook(self, key_env: str) -> None:
-        """Two hooks would be two retries; the later one is for the URL as it is then."""
+        """Two hooks would be two retries; the later one is for the URL as it is then, and first as the earlier was."""
         auth = BearerEnvAuth(key_env)
         request = requests.Request("GET", URL, auth=auth, hooks={"response": print}).prepare()
         request.url = "https://other.example/"
         request.prepare_auth(auth)
         first, second = request.hooks["response"]
-        assert first is print
-        assert isinstance(second, Retry)
-        assert second._url == "https://other.example/"
+        assert isinstance(first, Retry)
+        assert first._url == "https://other.example/"
+        assert second is print
 
     def test_a_copy_prepared_again_leaves_the_original_alone(self, key_env: str) -> None:
         """Copies of a request share their hooks."""

@@ -289,29 +289,47 @@ def test_a_provider_that_asks_for_its_own_key_does_not_hang() -> None:
     )
 
 
+def after(auth: BearerEnvAuth, refused: object, sent: float | None = None) -> str:
+    """The header's value after one that was sent at some time (or just now) has been refused."""
+    auth.forget(refused, time.monotonic() if sent is None else sent)
+    return str(auth.credential())
+
+
 def test_a_refused_key_is_dropped_only_if_it_is_the_one_kept() -> None:
     """A thread that is refused late does not drop the key that another one has got since."""
     vault = Vault(KEY, OTHER_KEY)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     refused = auth.credential()
-    assert [str(auth.credential_after(refused)) for _ in range(THREADS)] == [f"Bearer {OTHER_KEY}"] * THREADS
+    assert [after(auth, refused) for _ in range(THREADS)] == [f"Bearer {OTHER_KEY}"] * THREADS
     assert vault.calls == 2
 
 
 def test_a_refusal_when_nothing_is_kept_asks_as_usual() -> None:
     """The key that was refused has been dropped already, or was never kept."""
     auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
-    assert auth.credential_after(f"Bearer {OTHER_KEY}") == f"Bearer {KEY}"
+    assert after(auth, f"Bearer {OTHER_KEY}") == f"Bearer {KEY}"
 
 
 def test_32_threads_refused_with_the_same_key_ask_once(pool: ThreadPoolExecutor) -> None:
     """The provider has not changed its mind; the first to be refused has asked, the others need not."""
     vault = Vault(KEY)
     auth = BearerEnvAuth(provider=vault, ttl=100)
-    refused = auth.credential()
-    results = [pool.submit(auth.credential_after, refused) for _ in range(THREADS)]
-    assert {str(result.result(10)) for result in results} == {f"Bearer {KEY}"}
+    refused, sent = auth.credential(), time.monotonic()
+    results = [pool.submit(after, auth, refused, sent) for _ in range(THREADS)]
+    assert {result.result(10) for result in results} == {f"Bearer {KEY}"}
     assert vault.calls == 2
+
+
+def test_a_key_that_is_refused_again_is_asked_for_again(clock: Clock) -> None:
+    """It is the same as before, but it was asked for before that request was sent."""
+    vault = Vault(KEY, KEY, OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    refused, sent = auth.credential(), clock.now
+    clock.now += 1
+    assert after(auth, refused, sent) == f"Bearer {KEY}"
+    assert after(auth, refused, clock.now - 0.5) == f"Bearer {KEY}"
+    assert vault.calls == 2
+    assert after(auth, refused, clock.now) == f"Bearer {OTHER_KEY}"
 
 
 def test_a_refused_header_that_went_through_other_hands_is_known_by_its_value() -> None:
@@ -319,7 +337,7 @@ def test_a_refused_header_that_went_through_other_hands_is_known_by_its_value() 
     vault = Vault(KEY, OTHER_KEY)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     auth.credential()
-    assert str(auth.credential_after(f"Bearer {KEY}")) == f"Bearer {OTHER_KEY}"
+    assert after(auth, f"Bearer {KEY}") == f"Bearer {OTHER_KEY}"
 
 
 def test_a_call_from_before_the_refusal_is_not_waited_for(clock: Clock, pool: ThreadPoolExecutor) -> None:
@@ -331,10 +349,26 @@ def test_a_call_from_before_the_refusal_is_not_waited_for(clock: Clock, pool: Th
     clock.now += 95
     early = pool.submit(authorized, auth)
     assert gate.reached.wait(10)
-    assert str(auth.credential_after(refused)) == f"Bearer {OTHER_KEY}"
+    assert after(auth, refused) == f"Bearer {OTHER_KEY}"
     gate.opened.set()
     assert early.result(10) == f"Bearer {KEY}"
     assert authorized(auth) == f"Bearer {OTHER_KEY}"
+
+
+def test_a_call_from_after_the_refused_request_is_shared(clock: Clock, pool: ThreadPoolExecutor) -> None:
+    """It brings what the provider has by now; another one would bring the same."""
+    gate = Gate(OTHER_KEY)
+    vault = Vault(KEY, gate)
+    auth = BearerEnvAuth(provider=vault, ttl=100)
+    refused, sent = authorized(auth), clock.now
+    clock.now += 95
+    early = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    late = pool.submit(after, auth, refused, sent)
+    waiting(1)
+    gate.opened.set()
+    assert early.result(10) == late.result(10) == f"Bearer {OTHER_KEY}"
+    assert vault.calls == 2
 
 
 def test_a_failure_from_before_the_refusal_does_not_bring_the_key_back(clock: Clock, pool: ThreadPoolExecutor) -> None:
@@ -345,7 +379,7 @@ def test_a_failure_from_before_the_refusal_does_not_bring_the_key_back(clock: Cl
     clock.now += 95
     early = pool.submit(authorized, auth)
     assert gate.reached.wait(10)
-    auth.credential_after(refused)
+    after(auth, refused)
     gate.opened.set()
     assert isinstance(early.exception(10), KeySourceError)
 

@@ -44,7 +44,7 @@ def test_prepared_twice_there_is_one_hook() -> None:
     duplicate = request.copy()
     duplicate.url = "https://tgw.local/v1/"
     duplicate.prepare_auth(MOUNTS)
-    (mine, theirs), (again, hook) = request.hooks["response"], duplicate.hooks["response"]
+    (mine, theirs), (hook, again) = request.hooks["response"], duplicate.hooks["response"]
     assert (theirs, again) == (print, print)
     assert isinstance(mine, MountedRetry)
     assert isinstance(hook, MountedRetry)

@@ -287,7 +287,7 @@ def test_a_failing_connection_shows_no_key_in_our_frames(
     with pytest.raises(requests.ConnectionError) as caught:
         session.get(server.url(), auth=BearerEnvAuth(provider=vault))
     assert len(server.seen) == 1
-    assert [frame.f_code.co_name for frame in own_frames(caught.value)] == ["__call__", "resend"]
+    assert [frame.f_code.co_name for frame in own_frames(caught.value)] == ["__call__", "_answer_with", "resend"]
     assert_exception_hidden(caught.value)
 
 

@@ -66,6 +66,46 @@ class TestRedirect:
         origin = there.url(host=host).rstrip("/")
         assert caplog.messages == [f"the 401 of {origin} stands: the key is not meant for there"]
 
+    @pytest.mark.parametrize("hosts", [None, [HERE]])
+    def test_back_from_another_origin_the_key_is_not_sent(
+        self, hosts: list[str] | None, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Who redirects from there has chosen the URL, so the key stays dropped."""
+
+        def app(request: Request) -> Reply:
+            return (
+                redirect(lambda: there.url(host=THERE), 307)(request) if request.target == "/" else keyed(KEY)(request)
+            )
+
+        here = serve(app)
+        there = serve(redirect(lambda: here.url("/unload", host=HERE), 307))
+        auth = BearerEnvAuth(key_env, hosts=hosts)
+        request = session.prepare_request(requests.Request("POST", here.url(host=HERE), data=b"x", auth=auth))
+        for _ in range(2):
+            response = session.send(request)
+            assert statuses(response) == [307, 307, 401]
+        assert authorizations(here) == [OLD, None, OLD, None]
+        assert request.hooks["response"] != []
+
+    def test_by_way_of_a_host_that_is_named_the_key_is_sent(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """It is trusted to redirect as well."""
+        last = serve(keyed(KEY))
+        there = serve(redirect(lambda: last.url(host=HERE)))
+        here = serve(redirect(lambda: there.url(host=THERE)))
+        auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
+        assert session.get(here.url(host=HERE), auth=auth).status_code == 200
+        assert (authorizations(there), authorizations(last)) == ([None], [None, OLD])
+
+    def test_a_kept_key_that_is_refused_there_is_dropped(self, serve: Serve, session: requests.Session) -> None:
+        """It is sent once, as promised; the next request asks for another one."""
+        there = serve(keyed(OTHER_KEY))
+        here = serve(redirect(lambda: there.url(host=THERE)))
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600, hosts=[HERE, THERE])
+        assert [session.get(here.url(host=HERE), auth=auth).status_code for _ in range(2)] == [401, 200]
+        assert authorizations(there) == [None, OLD, None, NEW]
+
     def test_a_host_that_is_named_gets_the_key_once(
         self, serve: Serve, session: requests.Session, key_env: str
     ) -> None:

@@ -49,6 +49,13 @@ def test_a_rotated_key_is_sent_once_more(serve: Serve, session: requests.Session
     assert authorizations(server) == [OLD, NEW]
 
 
+def test_a_second_refusal_is_the_answer(serve: Serve, session: requests.Session) -> None:
+    """Although responses with an error count as false."""
+    server = serve(keyed("another"))
+    mounted(session, (server.url(), BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))))
+    assert statuses(session.get(server.url())) == [401, 401]
+
+
 @pytest.mark.parametrize("host", [HERE, THERE])
 def test_after_a_redirect_to_another_mount_its_key_answers(
     host: str, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
@@ -63,7 +70,8 @@ def test_after_a_redirect_to_another_mount_its_key_answers(
     assert authorizations(here) == [OLD]
     assert authorizations(there) == [None, NEW]
     assert [request.body for request in there.seen] == [b"body", b"body"]
-    assert caplog.messages[-1] == f"answering the 401 of {there.url(host=host)} with the auth mounted there"
+    reason = "there is a key for where the redirect led"
+    assert caplog.messages == [f"{reason}: sending the request to {there.url(host=host).rstrip('/')} once more"]
 
 
 def test_a_key_that_is_refused_there_is_sent_once(serve: Serve, session: requests.Session) -> None:
@@ -145,6 +153,26 @@ def test_a_mount_without_a_key_leaves_the_401(
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
 
 
+def test_a_key_that_was_rotated_there_is_sent_as_well(serve: Serve, session: requests.Session) -> None:
+    """A kept key is out of date also where a redirect has led."""
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    auth = BearerEnvAuth(provider=Vault("stale", OTHER_KEY), ttl=3600)
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), auth))
+    assert session.get(here.url()).status_code == 200
+    assert authorizations(there) == [None, "Bearer stale", NEW]
+
+
+def test_whoever_redirects_from_elsewhere_gets_no_key_sent(serve: Serve, session: requests.Session) -> None:
+    """An origin without a mount would choose where the key with more power goes, and with which body."""
+    server = serve(redirect(lambda: elsewhere.url(host=THERE), 307))
+    admin = serve(keyed(OTHER_KEY))
+    elsewhere = serve(redirect(lambda: admin.url("/v1/internal/unload"), 307))
+    mounted(session, (server.url(), fixed(KEY)), (admin.url(), fixed(OTHER_KEY)))
+    assert session.post(server.url(), data=b"x").status_code == 401
+    assert authorizations(elsewhere) == authorizations(admin) == [None]
+
+
 def test_another_status_there_is_the_answer(serve: Serve, session: requests.Session) -> None:
     """Only a 401 asks for a key."""
     there = serve(lambda request: Reply(403))
@@ -169,7 +197,8 @@ def test_a_body_that_is_gone_is_not_sent_again(
         replacing.verify = session.verify
         mounted(replacing, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
         assert replacing.post(here.url(), data=b"x").status_code == 401
-    assert caplog.messages == ["there is a key for where the redirect led, but the body cannot be sent twice"]
+    reason = "there is a key for where the redirect led"
+    assert caplog.messages == [f"{reason}, but the request's body cannot be sent twice, so the 401 stands"]
 
 
 def test_a_file_is_sent_again_from_where_it_began(serve: Serve, session: requests.Session) -> None:

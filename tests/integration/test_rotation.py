@@ -104,6 +104,25 @@ def test_a_request_prepared_twice_is_sent_twice_at_most(serve: Serve, session: r
     assert statuses(session.send(request)) == [401, 401]
 
 
+def test_a_request_that_is_sent_for_hours_gets_the_new_key(serve: Serve, session: requests.Session) -> None:
+    """A prepared request carries its first key; each refusal asks anew, though a kept one may be that very key."""
+    vault = Vault(KEY, KEY, OTHER_KEY)
+    request = session.prepare_request(
+        requests.Request("GET", serve(keyed(OTHER_KEY)).url(), auth=BearerEnvAuth(provider=vault, ttl=3600))
+    )
+    assert [statuses(session.send(request)) for _ in range(3)] == [[401], [401, 200], [401, 200]]
+    assert vault.calls == 3
+
+
+def test_a_kept_key_that_is_refused_at_the_second_try_is_dropped(serve: Serve, session: requests.Session) -> None:
+    """The next request asks for another one."""
+    vault = Vault("a", "b", OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=3600)
+    url = serve(keyed(OTHER_KEY)).url()
+    assert [statuses(session.get(url, auth=auth)) for _ in range(2)] == [[401, 401], [200]]
+    assert vault.calls == 3
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
