@@ -9,7 +9,7 @@ from requests.auth import AuthBase
 
 from .cache import CachedProviderSource
 from .destination import Destination
-from .errors import BearerAuthError, MissingKeyError, bare
+from .errors import BearerAuthError, MissingKeyError, bare, clear_frames
 from .provider import ProviderSource
 from .retry import Retry, beginning, hooked
 from .sources import EnvSource, FileSource, Source
@@ -127,10 +127,14 @@ class BearerEnvAuth(AuthBase):
             KeySourceError: A source failed.
             MissingKeyError: None has a key.
         """
-        for source in self.sources:
-            credential = source.credential()
-            if credential is not None:
-                return credential
+        try:
+            for source in self.sources:
+                credential = source.credential()
+                if credential is not None:
+                    return credential
+        except BaseException as error:
+            clear_frames(error)
+            raise
         reasons = "; ".join(source.absence() for source in self.sources)
         raise MissingKeyError(f"there is no key to send: {reasons}; put the key there")
 

@@ -88,7 +88,7 @@ def parse(raw: str, source: Source) -> Credential | None:
     if problem is None:
         return Credential("Bearer " + key)
     length = len(key)
-    del raw, key  # no frame that an exception leaves may hold the key
+    del raw, key  # before anything can be done about this frame
     raise InvalidKeyError(f"the value of {source.where()} ({length} characters) cannot be a key: {problem}")
 
 

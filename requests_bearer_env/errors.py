@@ -17,12 +17,34 @@ Wrong arguments to a constructor are `TypeError` or `ValueError`.
 
 from __future__ import annotations
 
+import contextlib
+import traceback
+
 from requests.exceptions import RequestException
 
 
 def bare(error: TypeError | ValueError) -> TypeError | ValueError:
     """The same error of a constructor without the frames it has passed, whose locals may be the key."""
     return TypeError(str(error)) if isinstance(error, TypeError) else ValueError(str(error))
+
+
+def clear_frames(error: BaseException) -> None:
+    """Clear the locals of this package's frames that an exception, or what it came from, has left.
+
+    They may be the key, whatever has ended them: also an interrupt, in the middle of anything.
+    """
+    todo: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while todo:
+        current = todo.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        todo += [current.__cause__, current.__context__]
+        for frame, _ in traceback.walk_tb(current.__traceback__):
+            if frame.f_globals.get("__package__") == __package__:
+                with contextlib.suppress(RuntimeError):  # it still runs
+                    frame.clear()
 
 
 class BearerAuthError(RequestException):

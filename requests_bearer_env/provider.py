@@ -1,7 +1,4 @@
-"""A provider: a callable that returns the key, asked for every request.
-
-No frame here holds a key in a local when an exception leaves it.
-"""
+"""A provider: a callable that returns the key, asked for every request."""
 
 from __future__ import annotations
 

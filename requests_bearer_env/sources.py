@@ -1,8 +1,8 @@
 """Where a key comes from: an environment variable or a file; providers have a module of their own.
 
 A source is asked anew for every request. It answers with the header value, or None if it has no
-key. No frame here holds a key in a local when an exception leaves it, and no `OSError` or
-`UnicodeDecodeError` is chained: the one may hold a key given as a path, the other the file.
+key. No `OSError` or `UnicodeDecodeError` is chained: the one may hold a key given as a path, the
+other the file. The frames that an exception leaves are cleared by `BearerEnvAuth.credential`.
 """
 
 from __future__ import annotations
@@ -187,19 +187,15 @@ class FileSource(Source):
         """The file's text, blank if there is no file."""
         data = _read(self.path())
         if isinstance(data, OSError):
-            failure, number = data.strerror, data.errno
-            del data
-            if number == errno.ENAMETOOLONG:
+            if data.errno == errno.ENAMETOOLONG:
                 raise KeySourceError("the path of the key's file is too long: give a path, not the key itself")
-            raise KeySourceError(f"{self.where()} cannot be read: {failure}; check the path and its permissions")
+            raise KeySourceError(f"{self.where()} cannot be read: {data.strerror}; check the path and its permissions")
         if len(data) > MAX_BYTES:
-            del data
             raise KeySourceError(f"{self.where()} has more than {MAX_BYTES} bytes, so it is no key: check the path")
         try:
             return data.decode().removeprefix("\ufeff")
         except UnicodeDecodeError:
             utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        del data
         seen = "is UTF-16 (PowerShell's > writes that)" if utf16 else "is not UTF-8 text"
         raise KeySourceError(f"{self.where()} {seen}: store the key in it as UTF-8")
 
@@ -247,9 +243,11 @@ def _read(path: str) -> bytes | OSError:
             except BlockingIOError:
                 poll = select.poll()
                 poll.register(descriptor, select.POLLIN)
-                if not poll.poll(_PIPE_PATIENCE):
-                    return b""
-                continue
+                if poll.poll(_PIPE_PATIENCE):
+                    continue
+                if data and not data.endswith(b"\n"):
+                    return OSError(errno.EAGAIN, "whoever writes into the pipe has not come to an end")
+                break
             if not chunk:
                 break
             data += chunk

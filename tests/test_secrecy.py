@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import gc
 import io
+import itertools
 import logging
 import pickle
 import pprint
 import reprlib
+import sys
 import traceback
 import types
 import warnings
@@ -20,7 +22,8 @@ import pytest
 import requests
 
 import requests_bearer_env
-from requests_bearer_env import BearerAuthError, BearerEnvAuth, MountedAuth, command
+from requests_bearer_env import BearerAuthError, BearerEnvAuth, InvalidKeyError, KeySourceError, MountedAuth, command
+from requests_bearer_env.errors import clear_frames
 from requests_bearer_env.loopback import Reply
 from tests.conftest import KEY, OTHER_KEY, Serve, keyed
 
@@ -270,6 +273,76 @@ def test_no_response_shows_the_key(
     assert_hidden(caplog.text)
     assert_hidden("".join(str(warning.message) for warning in caught))
     assert_hidden("".join(capfd.readouterr()))
+
+
+class Interrupt:
+    """Interrupts the package at its Nth line, as a signal does; but for the lines that clear the frames."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, frame: types.FrameType, event: str, argument: object) -> Interrupt | None:
+        if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code is clear_frames.__code__:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.parametrize("value", [KEY, f"Bearer {KEY}", f'"{KEY}"'], ids=["plain", "with its scheme", "refused"])
+@pytest.mark.parametrize("kind", ["env", "file", "provider", "ttl"])
+def test_an_interrupt_at_any_line_shows_no_key(
+    kind: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ctrl-C and time limits come out of a signal handler, wherever the program is."""
+    monkeypatch.setenv("TGW_API_KEY", value)
+    path = tmp_path / "key"
+    path.write_text(value)
+    makers: dict[str, Callable[[], BearerEnvAuth]] = {
+        "env": lambda: BearerEnvAuth("TGW_API_KEY"),
+        "file": lambda: BearerEnvAuth(file=path),
+        "provider": lambda: BearerEnvAuth(provider=value.encode),
+        "ttl": lambda: BearerEnvAuth(provider=lambda: value, ttl=100),
+    }
+    before = sys.gettrace()
+    for number in itertools.count(1):
+        auth = makers[kind]()
+        sys.settrace(Interrupt(number))
+        try:
+            auth.credential()
+        except KeyboardInterrupt as error:
+            sys.settrace(before)
+            assert_exception_hidden(error)
+            continue
+        except InvalidKeyError:
+            assert value.startswith('"')
+        finally:
+            sys.settrace(before)
+        break
+    assert number > 5
+
+
+def test_the_frames_of_a_provider_are_left_alone() -> None:
+    """They are not ours, and whoever mends the provider may need them."""
+
+    def vault() -> str:
+        step = "asking"
+        raise OSError(step)
+
+    with pytest.raises(KeySourceError) as caught:
+        BearerEnvAuth(provider=vault).credential()
+    assert caught.value.__cause__ is not None
+    *_, (frame, _) = traceback.walk_tb(caught.value.__cause__.__traceback__)
+    assert frame.f_locals == {"step": "asking"}
+
+
+def test_errors_that_came_from_each_other_are_cleared() -> None:
+    """Nobody makes such a circle on purpose."""
+    first, second = OSError(), OSError()
+    first.__cause__, second.__cause__ = second, first
+    clear_frames(first)
 
 
 def test_a_failing_connection_shows_no_key_in_our_frames(

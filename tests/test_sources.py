@@ -523,6 +523,27 @@ class TestFile:
         monkeypatch.setattr("select.poll", write_first)
         assert authorized(BearerEnvAuth(file=tmp_path / "pipe")) == f"Bearer {KEY}"
 
+    def test_a_line_that_a_pipe_has_brought_is_the_key(self, tmp_path: Path) -> None:
+        """Though the writer goes on to hold it open."""
+        os.mkfifo(tmp_path / "pipe")
+        descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+        try:
+            os.write(descriptor, f"{KEY}\n".encode())
+            assert authorized(BearerEnvAuth(file=tmp_path / "pipe")) == f"Bearer {KEY}"
+        finally:
+            os.close(descriptor)
+
+    def test_half_a_line_from_a_pipe_is_no_key(self, tmp_path: Path) -> None:
+        """The rest may still come; what was read is gone, so it is not called blank."""
+        os.mkfifo(tmp_path / "pipe")
+        descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+        try:
+            os.write(descriptor, KEY.encode())
+            with pytest.raises(KeySourceError, match="cannot be read: whoever writes into the pipe has not come to an"):
+                authorized(BearerEnvAuth(file=tmp_path / "pipe"))
+        finally:
+            os.close(descriptor)
+
     @pytest.mark.parametrize(
         "path", ["/9jSENTINELabc==", "/9jSENTINELabc/def==", KEY, f"/{KEY * 100}", f"/tmp/{KEY * 100}"]
     )
