@@ -57,7 +57,7 @@ class BearerEnvAuth(AuthBase):
             depth of subdomain, not the domain itself), ``tgw.local:5000``; without a port, any port.
             After a redirect to one of them the key is sent there if the server answers 401.
         allow_http: Hosts, without wildcards, that may be reached by plain HTTP, and only directly:
-            not if the environment's proxy settings apply. ``proxies=`` given to requests is not seen.
+            not if the environment's proxy settings apply. ``proxies=`` and ``session.proxies`` are not seen.
 
     Raises:
         TypeError: An argument is of the wrong type.

@@ -32,7 +32,7 @@ _URL = re.compile(
 )
 
 #: A host pattern: an optional ``*.``, a name or an address, an optional port.
-_PATTERN = re.compile(r"(\*\.)?((?!\.)[^/?#@:\\\s\[\]%*]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_PATTERN = re.compile(r"(\*\.)?((?!\.)[^/?#@:\\\s\[\]%*,]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 
 
 class Origin(NamedTuple):

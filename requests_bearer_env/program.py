@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import threading
 import time
@@ -12,6 +13,9 @@ from typing import IO, TYPE_CHECKING, cast
 from .errors import bare
 from .provider import ProviderError
 from .sources import MAX_BYTES
+
+#: A longer name is shown only if there is such a program.
+_LONG_NAME = 20
 
 #: Milliseconds between looks at whether the program is still there.
 _GLANCE = 50
@@ -47,9 +51,11 @@ class Command:
     @property
     def __name__(self) -> str:
         program = self._argv[0]
-        # A whole command line in one part is a mistake, and may hold anything.
-        shown = os.path.basename(program) if program.split() == [program] else "(not shown, as it has white space)"
-        return f"command {shown}"
+        name = os.path.basename(program)
+        # A whole command line in one part is a mistake, and may hold anything; so may what is no program.
+        if program.split() == [program] and (len(name) <= _LONG_NAME or shutil.which(program)):
+            return f"command {name}"
+        return "command (not shown, as it is no program's name)"
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"

@@ -259,7 +259,7 @@ def test_a_wildcard_needs_a_label_in_its_place() -> None:
         ("//api.example.com", "is a URL, not a host"),
         ("api.example.com/v1", "is not a host"),
         ("user@example.com", "is not a host"),
-        *((f"exa{character}mple.com", "is not a host:") for character in "?#\\ \t[]%"),
+        *((f"exa{character}mple.com", "is not a host:") for character in "?#\\ \t[]%,"),
         ("[]", "is not a host:"),
         ("[::g]", "is not a host:"),
         ("[::G]", "is not a host:"),

@@ -115,11 +115,26 @@ def test_without_an_exit_status_nothing_is_believed() -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_a_command_line_in_one_part_is_not_shown() -> None:
-    """It is a mistake that may hold the key."""
-    message = refusal([f"echo {KEY}"])
-    assert message.startswith("command (not shown, as it has white space) cannot be started: No such file")
-    assert KEY not in message
+@pytest.mark.parametrize("program", [f"echo {KEY}", KEY, "k" * 21, "a b"])
+def test_what_is_no_programs_name_is_not_shown(program: str) -> None:
+    """A command line in one part, or the key in its place, is a mistake."""
+    message = refusal([program])
+    assert message.startswith("command (not shown, as it is no program's name) cannot be started: No such file")
+    assert program not in message
+
+
+def test_a_long_name_is_shown_if_there_is_such_a_program(tmp_path: Path) -> None:
+    """Then it is no key."""
+    path = tmp_path / "the-password-manager-of-a-company"
+    path.write_text("#!/bin/sh\nexit 3\n")
+    assert "command (not shown" in refusal([str(path)])
+    path.chmod(0o755)
+    assert refusal([str(path)]).startswith(f"command {path.name} failed with exit status 3")
+
+
+def test_a_short_name_is_shown_whether_or_not_there_is_such_a_program() -> None:
+    """Or nobody could see what is misspelled."""
+    assert refusal(["k" * 20]).startswith(f"command {'k' * 20} cannot be started")
 
 
 def test_an_argument_that_the_system_cannot_write_is_a_failure() -> None:
