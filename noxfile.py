@@ -19,7 +19,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests", "niquests"]  # what takes an hour is asked for by name
 
-PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 
 #: Each with the newest urllib3 that it admits; the last one is whatever is newest.
 REQUESTS = ["2.20.0", "2.25.1", "2.28.2", "2.31.0", "2.32.5", "2.33.1", "newest"]
@@ -36,7 +36,7 @@ PROPERTIES = [
     "tests/test_credential.py::test_what_is_sent_is_a_well_formed_header",
     "tests/test_destination.py::test_an_exact_pattern_names_one_host",
     "tests/test_destination.py::test_a_wildcard_names_subdomains_only",
-    "tests/test_destination.py::test_the_origin_agrees_with_what_urllib3_connects_to",
+    "tests/test_destination.py::test_the_origin_agrees_with_what_requests_connects_to",
     "tests/test_prefix.py::test_a_match_is_a_match_in_every_reading",
 ]
 
