@@ -6,6 +6,7 @@ import functools
 import gc
 import io
 import itertools
+import linecache
 import logging
 import pickle
 import pprint
@@ -276,7 +277,10 @@ def test_no_response_shows_the_key(
 
 
 class Interrupt:
-    """Interrupts the package at its Nth line, as a signal does; but for the lines that clear the frames."""
+    """Interrupts the package at its Nth line, as a signal does, but for the lines that clear the frames.
+
+    Nor where a ``with`` ends: a signal is not seen there, and a lock would be held for ever.
+    """
 
     def __init__(self, number: int) -> None:
         self.left = number
@@ -284,7 +288,8 @@ class Interrupt:
     def __call__(self, frame: types.FrameType, event: str, argument: object) -> Interrupt | None:
         if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code is clear_frames.__code__:
             return None
-        if event == "line":
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if event == "line" and not line.lstrip().startswith("with "):
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
