@@ -141,6 +141,7 @@ def test_the_origin_agrees_with_what_requests_connects_to(rest: str) -> None:
         "https://",
         "https:///x",
         "ftp://example.com/",
+        "httpss://example.com/",
         "https://exa mple.com/",
         "https://example.com\\@evil.test/",
         "https://a@b@example.com/",
