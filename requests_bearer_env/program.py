@@ -92,8 +92,8 @@ class Command:
         output = _Output()
         try:
             with cast("IO[bytes]", process.stdout) as pipe:
-                self._collect(process, pipe, output, deadline)
-            problem = self._problem(process, output, deadline)
+                whole = self._collect(process, pipe, output, deadline)
+            problem = self._problem(process, len(output), whole, deadline)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -102,10 +102,13 @@ class Command:
             return bytes(output)
         raise ProviderError(f"{self.__name__} {problem}; run it by hand to see why")
 
-    def _collect(self, process: subprocess.Popen[bytes], pipe: IO[bytes], output: _Output, deadline: float) -> None:
+    def _collect(self, process: subprocess.Popen[bytes], pipe: IO[bytes], output: _Output, deadline: float) -> bool:
         """Read until the end, until it is too much or too late, or until the program is gone.
 
         Its own children may have the pipe open for longer; they are not waited for.
+
+        Returns:
+            Whether that is all of it.
         """
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
@@ -117,20 +120,24 @@ class Command:
                 before = len(output)
                 output += pipe.read(MAX_BYTES)
                 if len(output) == before:
-                    return
+                    return True
             elif gone:
-                return
+                return True
+        return False
 
-    def _problem(self, process: subprocess.Popen[bytes], output: _Output, deadline: float) -> str | None:
+    def _problem(self, process: subprocess.Popen[bytes], printed: int, whole: bool, deadline: float) -> str | None:
         """What went wrong, in words that show neither arguments nor output."""
         from subprocess import TimeoutExpired
 
-        if len(output) > MAX_BYTES:
+        if printed > MAX_BYTES:
             return f"printed more than {MAX_BYTES} bytes"
+        late = f"did not finish within {self._timeout} s"
+        if not whole:
+            return late
         try:
             status = process.wait(max(0.0, deadline - time.monotonic()))
         except TimeoutExpired:
-            return f"did not finish within {self._timeout} s"
+            return late
         if status == 0 and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             return "has no exit status that can be seen, for this process ignores SIGCHLD"
         if status < 0:

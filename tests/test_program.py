@@ -177,6 +177,28 @@ def test_what_is_printed_at_the_very_end_is_read(monkeypatch: pytest.MonkeyPatch
     assert command(["sh", "-c", "sleep 0.2; echo abc"])() == b"abc\n"
 
 
+def test_half_of_what_it_prints_is_not_the_key_if_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process may be held up for so long that the program has ended well by the time it is looked at."""
+    processes: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+    times = count()
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(popen(*arguments, **options))
+        return processes[-1]
+
+    def clock() -> float:
+        if next(times) < 2:
+            return 0
+        processes[0].wait()
+        return 100
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    monkeypatch.setattr("time.monotonic", clock)
+    assert "did not finish within 30 s" in refusal(["sh", "-c", "echo half; sleep 0.2; echo rest"])
+    assert processes[0].returncode == 0
+
+
 def test_a_second_is_time_enough_to_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is left of the time is used."""
     monkeypatch.setattr("time.monotonic", lambda: 0.0)
