@@ -15,6 +15,12 @@ from requests.exceptions import RequestException
 
 from .destination import Origin, origin_of
 
+#: White space and controls, which parsers drop or cut at; NULL is looked at on its own.
+_INVISIBLE = re.compile(r"[\x01-\x20\x7f]")
+
+#: Where a segment ends for some server.
+_ENDS = re.compile(r"[/\\?#;\0]")
+
 #: A path that is still encoded after so many decodings is in no prefix but the root.
 _DECODINGS = 5
 
@@ -93,8 +99,9 @@ def _segments(path: str) -> tuple[str, ...]:
 def _as_servers_may(path: str) -> str:
     """A path with all that some servers do before they resolve dot segments.
 
-    They decode it (perhaps twice), take a backslash for a slash, drop parameters from segments and
-    merge slashes. Where ``..`` is left after that, some of it done in some order leads anywhere.
+    They decode it (perhaps twice), cut it at what then looks like a query, a fragment or an end, drop
+    white space, take a backslash for a slash, drop parameters from segments and merge slashes. Where
+    that leaves ``..``, some of it done in some order leads anywhere: it is in no prefix but the root.
     """
     given = path
     for _ in range(_DECODINGS):
@@ -103,6 +110,10 @@ def _as_servers_may(path: str) -> str:
             break
     else:
         return "/"  # nobody means that
-    path = re.sub(r";[^/]*", "", path.replace("\\", "/"))
+    if "\ufffd" in path:  # bytes that are not UTF-8: a dot or a slash in too many of them
+        return "/"
+    visible = _INVISIBLE.sub("", path)
+    dots = ".." in _ENDS.split(visible) or ".." in _ENDS.split(visible.replace("\0", ""))
+    path = re.sub(r";[^/]*", "", re.split(r"[?#\0]", visible)[0].replace("\\", "/"))
     path = re.sub(r"/+", "/", path)
-    return "/" if path != given and ".." in path.split("/") else path
+    return "/" if dots and path != given else path

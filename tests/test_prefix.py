@@ -98,6 +98,12 @@ def test_the_longest_prefix_decides(url: str, name: str | None) -> None:
         "/v1/x/../../v1/internal/../models",
         "/v1/internal/..%2fmodels/%252e%252e/internal/x",
         "/v1/internal/..%2fmodels/..;/internal/x",
+        *(
+            f"/v1/internal/{dots}models"
+            for dots in (".%09./", ".%0a./", "..%20/", "..%00/", "%C0%AE%C0%AE/", "..%C0%AF")
+        ),
+        "/v1/internal/..%23",
+        "/v1/internal/..%3f",
         "/v1/internal%2Fmodel",
         "/v1/internal%00/model",
         "/v1/internal/%" + "25" * 5000 + "2e",
@@ -111,10 +117,20 @@ def test_no_trick_gets_the_key_with_more_power(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/x/../internal/model", "/v1/./internal/model", "/v1/internal/a/../b", "/v1/internal//b"]
+    "path",
+    [
+        "/v1/x/../internal/model",
+        "/v1/./internal/model",
+        "/v1/internal/a/../b",
+        "/v1/internal//b",
+        "/v1/internal/a%20b",
+        "/v1/internal/a%3Fb%23/c",
+        "/v1/internal/%C3%A9",
+        "/v1/internal/a..b",
+    ],
 )
-def test_dot_segments_are_resolved(path: str) -> None:
-    """What the server resolves to a prefix is in it."""
+def test_what_every_server_takes_for_a_prefix_is_in_it(path: str) -> None:
+    """Dot segments are resolved, and letters that have to be encoded are nothing special."""
     assert chosen(f"https://tgw.local{path}") == "admin"
 
 
@@ -153,6 +169,9 @@ def resolved(path: str) -> str:
 STEPS: list[Callable[[str], str]] = [
     unquote,
     resolved,
+    lambda path: re.split(r"[?#\0]", path)[0],
+    lambda path: re.sub(r"[\t\n\r]", "", path),
+    lambda path: path.replace("\0", ""),
     lambda path: path.replace("\\", "/"),
     lambda path: re.sub(r";[^/]*", "", path),
     lambda path: re.sub(r"/+", "/", path),
@@ -187,6 +206,10 @@ def readings(path: str) -> set[str]:
                 "..;a",
                 ".;",
                 "%3b",
+                ".%09.",
+                ".%00.",
+                "%23",
+                "%00",
                 "%5c",
             ]
         ),
