@@ -28,8 +28,8 @@ MAX_BYTES = 16 * 1024
 #: Seconds to wait before each further look at a blank file: whoever rewrites it empties it first.
 _SECOND_LOOKS = (0.005, 0.01, 0.015, 0.02)
 
-#: Milliseconds for whoever has opened a named pipe to write into it.
-_PIPE_PATIENCE = 10
+#: Seconds for whoever has opened a named pipe to write into it, and to come to an end.
+_PIPE_PATIENCE = (0.01, 0.1)
 
 #: Not blocking, for a named pipe that nobody writes to would be waited for without end.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -236,6 +236,7 @@ def _read(path: str) -> bytes | OSError:
     except ValueError:  # letters that the system's encoding has not
         return OSError(errno.EINVAL, "it is no path here")
     data = b""
+    start = time.monotonic()
     try:
         while len(data) <= MAX_BYTES:
             try:
@@ -243,7 +244,8 @@ def _read(path: str) -> bytes | OSError:
             except BlockingIOError:
                 poll = select.poll()
                 poll.register(descriptor, select.POLLIN)
-                if poll.poll(_PIPE_PATIENCE):
+                left = start + _PIPE_PATIENCE[bool(data)] - time.monotonic()
+                if left > 0 and poll.poll(left * 1000):
                     continue
                 if data and not data.endswith(b"\n"):
                     return OSError(errno.EAGAIN, "whoever writes into the pipe has not come to an end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
@@ -530,6 +531,29 @@ class TestFile:
         try:
             os.write(descriptor, f"{KEY}\n".encode())
             assert authorized(BearerEnvAuth(file=tmp_path / "pipe")) == f"Bearer {KEY}"
+        finally:
+            os.close(descriptor)
+
+    def test_a_pipe_that_drips_is_not_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The patience is for all of it, not for each drop."""
+        os.mkfifo(tmp_path / "pipe")
+        descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+        drops = itertools.count()
+
+        class Dripping:
+            def register(self, *arguments: object) -> None:
+                """Nothing to do."""
+
+            def poll(self, milliseconds: float) -> bool:
+                assert next(drops) < 100
+                return os.write(descriptor, b"x") == 1
+
+        times = itertools.count(step=0.005)
+        monkeypatch.setattr("time.monotonic", lambda: next(times))
+        monkeypatch.setattr("select.poll", Dripping)
+        try:
+            with pytest.raises(KeySourceError, match="has not come to an end"):
+                authorized(BearerEnvAuth(file=tmp_path / "pipe"))
         finally:
             os.close(descriptor)
 
