@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .auth import BearerEnvAuth
-from .errors import BearerAuthError
+from .errors import BearerAuthError, clear_frames
 from .jwt import check_jwt
 from .probe import Probe
 from .report import Check, Status, printable, refused, span
@@ -94,6 +94,15 @@ def diagnose(
     The JWT's claims are those of RFC 7519 section 4.1, a server's challenge that of RFC 6750 section 3.
     """
     _check_arguments(auth, url, method, timeout, max_age)
+    try:
+        return _checks(auth, url, method, timeout, max_age)
+    except BaseException as error:
+        clear_frames(error)
+        raise
+
+
+def _checks(auth: BearerEnvAuth, url: str | None, method: str, timeout: float, max_age: float) -> list[Check]:
+    """The checks, one after the other."""
     key, path, credential = _key(auth)
     found: list[Check | None] = [key]
     if credential is not None:
