@@ -142,7 +142,7 @@ class CachedProviderSource(ProviderSource):
             outcome = flight.outcome
             if outcome is not None and outcome.credential is not None:
                 self._entry = self._kept(outcome.credential, flight.began, now + self._ttl)
-            elif entry is not None and now < entry.expiry:
+            elif entry is not None and entry is self._entry and now < entry.expiry:
                 self._entry = entry._replace(refresh=entry.expiry)  # asking ahead is tried once
                 return entry.credential
             return None

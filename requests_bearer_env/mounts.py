@@ -12,10 +12,10 @@ from requests.utils import select_proxy
 from .auth import BearerEnvAuth
 from .errors import BearerAuthError, bare
 from .prefix import Place, Prefix, prefix_of
-from .retry import Retry, beginning, hooked, resend, unhook
+from .retry import Retry, beginning, from_session, hooked, resend, response_hooks, rewind, unhook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from requests import PreparedRequest, Response
 
@@ -92,7 +92,7 @@ class MountedAuth(AuthBase):
         except BaseException:
             r.hooks = original
             raise
-        hook = MountedRetry(self, mount, tuple(authorised.hooks["response"]), replay)
+        hook = MountedRetry(self, mount, tuple(response_hooks(authorised.hooks)), replay)
         authorised.hooks = hooked(original, hook)
         return authorised
 
@@ -184,6 +184,8 @@ class MountedRetry(Retry):
         """Let the hooks of the auth do their work where it is mounted; elsewhere answer a 401."""
         if self._mounts is None:
             return super().__call__(response, **kwargs)
+        if not from_session(kwargs):
+            return None
         mount = self._mounts.mount_of(response.request.url)
         if mount is self._mount:
             return _run(self._hooks, response, kwargs)
@@ -201,21 +203,22 @@ class MountedRetry(Retry):
             return None
         request.headers.pop("Authorization", None)
         request.hooks = {"response": []}
+        rewind(request.body, self._replay)  # for that auth, too, remembers where it begins
         try:
             request = mount.auth(request)
         except BearerAuthError as error:
             _log.warning("the server answered 401 after a redirect, and there is no key for it: %s", error)
             return None
         if "Authorization" not in request.headers:  # it waits for a challenge, as Digest does
-            return _run(tuple(request.hooks["response"]), response, kwargs)
+            return _run(response_hooks(request.hooks), response, kwargs)
         if request.headers["Authorization"] == response.request.headers.get("Authorization"):
             return None
         again = resend(response, request, self._replay, kwargs, "there is a key for where the redirect led")
         # The key that is mounted there may have been rotated as well.
-        return None if again is None else _run(tuple(request.hooks["response"]), again, kwargs)
+        return None if again is None else _run(response_hooks(request.hooks), again, kwargs)
 
 
-def _run(hooks: tuple[Callable[..., Any], ...], response: Response, kwargs: dict[str, Any]) -> Response:
+def _run(hooks: Sequence[Callable[..., Any]], response: Response, kwargs: dict[str, Any]) -> Response:
     """Call response hooks in turn, as requests does."""
     for hook in hooks:
         answer = hook(response, **kwargs)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from requests.exceptions import RequestException
 from requests.utils import select_proxy
 
+from .credential import Credential
 from .destination import origin_of
 from .errors import BearerAuthError
 
@@ -56,8 +57,10 @@ class Retry:
 
     def __call__(self, response: Response, **kwargs: Any) -> Response | None:
         """Answer a 401 with the key as it is now; return None to leave the response as it is."""
+        if not from_session(kwargs):
+            return None
         if response.status_code != 401:
-            if response.is_redirect and self._auth is not None and not self._may_send(self._auth, response, kwargs):
+            if response.is_redirect and self._auth is not None and not self._meant_for(self._auth, response):
                 unhook(response)
             return None
         if self._auth is None:
@@ -68,17 +71,18 @@ class Retry:
     def _answer_with(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> Response | None:
         """Ask again, and send the request once more if the key has changed."""
         request = response.request
+        # It hides itself, also where the header went through other hands.
+        refused = Credential(str(request.headers.get("Authorization", "")))
         if not self._may_send(auth, response, kwargs):
             _log.debug("the 401 of %s stands: the key is not meant for there", origin_of(request.url))
             return None
-        # No local for the header: where it went through other hands it does not hide itself.
-        auth.forget(request.headers.get("Authorization"), time.monotonic() - response.elapsed.total_seconds())
+        auth.forget(refused, time.monotonic() - response.elapsed.total_seconds())
         try:
             credential = auth.credential()
         except BearerAuthError as error:
             _log.warning("the server answered 401, and asking for the key again failed: %s", error)
             return None
-        if credential == request.headers.get("Authorization"):
+        if credential == refused:
             _log.debug("the 401 of %s stands: the key is still the same", origin_of(request.url))
             return None
         request = request.copy()
@@ -89,10 +93,18 @@ class Retry:
             auth.forget(credential, now)  # for the next request
         return again
 
-    def _may_send(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> bool:
+    def _meant_for(self, auth: BearerEnvAuth, response: Response) -> bool:
         """Whether the key was meant for where a response is from: the same origin, or a host that ``hosts=`` names."""
         url = response.request.url
-        if origin_of(url) != origin_of(self._url) and not auth.destination.names(url):
+        return origin_of(url) == origin_of(self._url) or auth.destination.names(url)
+
+    def _may_send(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> bool:
+        """Whether the key may be sent to where a 401 is from."""
+        url = response.request.url
+        if not self._meant_for(auth, response):
+            return False
+        # At the origin the header is absent only if requests has dropped it on the way, elsewhere.
+        if "Authorization" not in response.request.headers and not auth.destination.names(url):
             return False
         try:
             auth.destination.check(url)
@@ -102,13 +114,26 @@ class Retry:
         return str(url).startswith("https:") or not select_proxy(str(url), kwargs.get("proxies"))
 
 
+def from_session(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a hook is called by requests' own `requests.Session.send`, with what it has sent the request with.
+
+    requests-cache calls the hooks of the first request once more in the end, with what it was given.
+    """
+    return "verify" in kwargs and "allow_redirects" not in kwargs
+
+
+def response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:
+    """A request's response hooks: requests takes one or several, or none at all."""
+    found: Any = (hooks or {}).get("response") or ()
+    return [found] if callable(found) else list(found)
+
+
 def hooked(hooks: Mapping[str, Any] | None, *ours: Retry) -> dict[str, Any]:
     """A request's hooks with ours, once; new ones, for a request and its copies share theirs.
 
     Ours is the first, for others may raise at a 401.
     """
-    found: Any = (hooks or {}).get("response") or ()
-    others = [hook for hook in ([found] if callable(found) else found) if not isinstance(hook, Retry)]
+    others = [hook for hook in response_hooks(hooks) if not isinstance(hook, Retry)]
     return {**(hooks or {}), "response": [*ours, *others]}
 
 

@@ -384,6 +384,22 @@ def test_a_failure_from_before_the_refusal_does_not_bring_the_key_back(clock: Cl
     assert isinstance(early.exception(10), KeySourceError)
 
 
+def test_a_failure_from_after_the_refused_request_does_not_bring_it_back_either(
+    clock: Clock, pool: ThreadPoolExecutor
+) -> None:
+    """The call goes on, but what it would go on with has been refused meanwhile."""
+    gate = Gate(OSError())
+    auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
+    refused, sent = authorized(auth), clock.now
+    clock.now += 95
+    early = pool.submit(authorized, auth)
+    assert gate.reached.wait(10)
+    auth.forget(refused, sent)
+    gate.opened.set()
+    assert isinstance(early.exception(10), KeySourceError)
+    assert authorized(auth) == f"Bearer {OTHER_KEY}"
+
+
 def test_whoever_comes_late_uses_what_has_just_come(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the first look and the lock, another thread may have asked."""
     vault = Vault(KEY)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from requests.auth import HTTPBasicAuth, HTTPDigestAuth
+from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, MissingKeyError, MountedAuth
 from requests_bearer_env.mounts import MountedRetry
@@ -49,6 +49,21 @@ def test_prepared_twice_there_is_one_hook() -> None:
     assert isinstance(mine, MountedRetry)
     assert isinstance(hook, MountedRetry)
     assert hook is not mine
+
+
+@pytest.mark.parametrize("hooks", [{}, {"response": print}, {"response": [print]}])
+def test_an_auth_may_set_hooks_as_requests_takes_them(hooks: dict[str, Any]) -> None:
+    """One, several or none."""
+
+    class Hooking(AuthBase):
+        def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+            r.hooks = hooks
+            return r
+
+    mounts = MountedAuth({"https://tgw.local/": Hooking()})
+    (hook,) = requests.Request("GET", "https://tgw.local/", auth=mounts).prepare().hooks["response"]
+    assert isinstance(hook, MountedRetry)
+    assert hook._hooks == ((print,) if hooks else ())
 
 
 def test_a_refusal_leaves_the_request_alone(key_env: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, UntrustedHostError
 from requests_bearer_env.loopback import Authority, Reply, Request, Server
@@ -86,6 +88,23 @@ class TestRedirect:
             assert statuses(response) == [307, 307, 401]
         assert authorizations(here) == [OLD, None, OLD, None]
         assert request.hooks["response"] != []
+
+    def test_an_adapter_that_sends_copies_changes_nothing(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Then the hook cannot be taken off; but at the origin the header is absent, so it was dropped elsewhere."""
+
+        class Copying(HTTPAdapter):
+            def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+                return super().send(request.copy(), *arguments, **options)
+
+        here = serve(
+            lambda request: (redirect(lambda: there.url(host=THERE)) if request.target == "/" else keyed(KEY))(request)
+        )
+        there = serve(redirect(lambda: here.url("/chosen", host=HERE)))
+        session.mount("https://", Copying())
+        assert session.get(here.url(host=HERE), auth=BearerEnvAuth(key_env)).status_code == 401
+        assert authorizations(here) == [OLD, None]
 
     def test_by_way_of_a_host_that_is_named_the_key_is_sent(
         self, serve: Serve, session: requests.Session, key_env: str

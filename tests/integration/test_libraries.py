@@ -15,9 +15,10 @@ import responses
 import vcr
 from requests_futures.sessions import FuturesSession
 
-from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.loopback import Server
 from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
+from tests.integration.test_destinations import THERE, redirect
 from tests.integration.test_rotation import NEW, OLD, Vault, statuses
 
 
@@ -59,6 +60,35 @@ def test_requests_cache_in_json_writes_the_key_as_is_documented(
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY.encode() in stored
     assert OTHER_KEY.encode() not in stored
+
+
+def test_requests_cache_calls_the_hooks_twice_to_no_effect(server: Server, ca: str, tmp_path: Path) -> None:
+    """A refused key is sent once more, once."""
+    vault = Vault("a", "b", OTHER_KEY)
+    with requests_cache.CachedSession(tmp_path / "cache") as session:
+        session.verify = ca
+        auth = BearerEnvAuth(provider=vault)
+        assert statuses(session.get(server.url(), auth=auth)) == [401, 401]
+        request = session.prepare_request(requests.Request("GET", server.url(), auth=auth))
+        assert session.send(request).status_code == 200
+    assert authorizations(server) == ["Bearer a", "Bearer b", NEW]
+
+
+@pytest.mark.parametrize("mount", [False, True])
+def test_requests_cache_puts_no_key_back_after_a_redirect_from_elsewhere(
+    mount: bool, serve: Serve, ca: str, key_env: str, tmp_path: Path
+) -> None:
+    """It calls the hooks of the first request with the last answer."""
+    home = serve(
+        lambda request: (redirect(lambda: away.url(host=THERE)) if request.target == "/" else keyed(KEY))(request)
+    )
+    away = serve(redirect(lambda: home.url("/chosen")))
+    with requests_cache.CachedSession(tmp_path / "cache") as session:
+        session.verify = ca
+        auth = BearerEnvAuth(key_env, hosts="localhost")
+        request = requests.Request("GET", home.url(), auth=MountedAuth({home.url(): auth}) if mount else auth)
+        assert session.send(session.prepare_request(request)).status_code == 401
+    assert authorizations(away) == [None]
 
 
 def test_requests_futures(server: Server, ca: str) -> None:

@@ -163,6 +163,20 @@ def test_a_key_that_was_rotated_there_is_sent_as_well(serve: Serve, session: req
     assert authorizations(there) == [None, "Bearer stale", NEW]
 
 
+@pytest.mark.parametrize("kind", ["rotated", "digest"])
+def test_a_file_is_whole_at_every_try_there(kind: str, serve: Serve, session: requests.Session) -> None:
+    """The auth that is mounted there may send it once more, from where it began."""
+    there = serve(keyed(OTHER_KEY) if kind == "rotated" else challenging)
+    here = serve(redirect(lambda: there.url(host=THERE), 307))
+    rotated = BearerEnvAuth(provider=Vault("stale", OTHER_KEY), ttl=3600)
+    auth = rotated if kind == "rotated" else HTTPDigestAuth("u", "p")
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), auth))
+    file = io.BytesIO(b"head body")
+    file.seek(5)
+    assert session.post(here.url(), data=file).status_code == 200
+    assert {request.body for request in there.seen} == {b"body"}
+
+
 def test_whoever_redirects_from_elsewhere_gets_no_key_sent(serve: Serve, session: requests.Session) -> None:
     """An origin without a mount would choose where the key with more power goes, and with which body."""
     server = serve(redirect(lambda: elsewhere.url(host=THERE), 307))
