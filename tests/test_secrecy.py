@@ -347,7 +347,7 @@ def test_an_interrupted_check_shows_no_key(key_env: str, monkeypatch: pytest.Mon
     monkeypatch.setattr("requests_bearer_env.credential._problem", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         diagnose(BearerEnvAuth(key_env))
-    assert "parse" in [frame.f_code.co_name for frame in own_frames(caught.value)]
+    assert len([*own_frames(caught.value)]) > 3
     assert_exception_hidden(caught.value)
 
 
