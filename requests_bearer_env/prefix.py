@@ -21,24 +21,26 @@ _INVISIBLE = re.compile(r"[\x01-\x20\x7f]")
 #: Where a segment ends for some server.
 _ENDS = re.compile(r"[/\\?#;\0]")
 
+#: What only some servers decode, drop, merge or take for a slash.
+_READ_DIFFERENTLY = re.compile(r"[%;\\]|//")
+
 #: A path that is still encoded after so many decodings is in no prefix but the root.
 _DECODINGS = 5
 
 
 class Place(NamedTuple):
-    """A prepared URL's origin, and its path in segments as it stands and as servers may read it."""
+    """A prepared URL's origin, its path in segments, and whether some server may take that for another path."""
 
     origin: Origin | None
-    readings: tuple[tuple[str, ...], ...]
+    path: tuple[str, ...]
+    ambiguous: bool
 
     @classmethod
     def of(cls, url: str | None) -> Place:
         """Read a URL; one that is not plain http or https has no origin, so it is in no prefix."""
         origin = origin_of(url)
-        if origin is None:
-            return cls(None, ())
-        path = urlsplit(str(url)).path
-        return cls(origin, (_segments(path), _segments(_as_servers_may(path))))
+        path = "" if origin is None else urlsplit(str(url)).path
+        return cls(origin, _segments(path), _ambiguous(path))
 
 
 class Prefix(NamedTuple):
@@ -52,8 +54,8 @@ class Prefix(NamedTuple):
 
     def covers(self, place: Place) -> bool:
         """Whether a place is in this prefix."""
-        end = len(self.path)
-        return self.origin == place.origin and all(reading[:end] == self.path for reading in place.readings)
+        inside = place.path[: len(self.path)] == self.path and not (self.path and place.ambiguous)
+        return inside and self.origin == place.origin
 
 
 def prefix_of(what: str, url: object) -> Prefix:
@@ -80,7 +82,7 @@ def prefix_of(what: str, url: object) -> Prefix:
     if re.search(r"[?#@]", url):
         raise ValueError(f"{what} has a query, a fragment or a user: give scheme, host and path alone")
     path = _segments(urlsplit(str(request.url)).path)
-    if path != _segments(_as_servers_may("/".join(("", *path)))):
+    if _READ_DIFFERENTLY.search("/".join(path)):
         raise ValueError(f"{what} has a path that servers read differently: write it without percent-encoding")
     return Prefix(origin, path)
 
@@ -96,24 +98,23 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(resolved[:-1] if resolved and not resolved[-1] else resolved)
 
 
-def _as_servers_may(path: str) -> str:
-    """A path with all that some servers do before they resolve dot segments.
+def _ambiguous(path: str) -> bool:
+    """Whether servers may resolve the dot segments of a path in different ways.
 
     They decode it (perhaps twice), cut it at what then looks like a query, a fragment or an end, drop
-    white space, take a backslash for a slash, drop parameters from segments and merge slashes. Where
-    that leaves ``..``, some of it done in some order leads anywhere: it is in no prefix but the root.
+    white space, take a backslash for a slash, drop parameters from segments and merge slashes: some of
+    that, in some order. Where it leaves no dots, none of it leads out of a prefix.
     """
-    given = path
+    decoded = path
     for _ in range(_DECODINGS):
-        path, before = unquote(path), path
-        if path == before:
+        decoded, before = unquote(decoded), decoded
+        if decoded == before:
             break
     else:
-        return "/"  # nobody means that
-    if "\ufffd" in path:  # bytes that are not UTF-8: a dot or a slash in too many of them
-        return "/"
-    visible = _INVISIBLE.sub("", path)
-    dots = ".." in _ENDS.split(visible) or ".." in _ENDS.split(visible.replace("\0", ""))
-    path = re.sub(r";[^/]*", "", re.split(r"[?#\0]", visible)[0].replace("\\", "/"))
-    path = re.sub(r"/+", "/", path)
-    return "/" if dots and path != given else path
+        return True  # nobody means that
+    if "\ufffd" in decoded:  # bytes that are not UTF-8: a dot or a slash in too many of them
+        return True
+    visible = _INVISIBLE.sub("", decoded)
+    if ".." not in _ENDS.split(visible) and ".." not in _ENDS.split(visible.replace("\0", "")):
+        return False
+    return visible != path or _READ_DIFFERENTLY.search(path) is not None
