@@ -557,6 +557,29 @@ class TestFile:
         finally:
             os.close(descriptor)
 
+    def test_the_rest_of_a_line_may_come_later(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever has begun to write is given ten times as long, in milliseconds of course."""
+        os.mkfifo(tmp_path / "pipe")
+        descriptor = os.open(tmp_path / "pipe", os.O_RDWR)
+        os.write(descriptor, KEY[:5].encode())
+        rest = [f"{KEY[5:]}\n".encode()]
+
+        class Late:
+            def register(self, *arguments: object) -> None:
+                """Nothing to do."""
+
+            def poll(self, milliseconds: float) -> bool:
+                assert 1 < milliseconds < 100
+                return bool(rest) and os.write(descriptor, rest.pop()) > 0
+
+        times = itertools.count(step=0.02)
+        monkeypatch.setattr("time.monotonic", lambda: next(times))
+        monkeypatch.setattr("select.poll", Late)
+        try:
+            assert authorized(BearerEnvAuth(file=tmp_path / "pipe")) == f"Bearer {KEY}"
+        finally:
+            os.close(descriptor)
+
     def test_half_a_line_from_a_pipe_is_no_key(self, tmp_path: Path) -> None:
         """The rest may still come; what was read is gone, so it is not called blank."""
         os.mkfifo(tmp_path / "pipe")
