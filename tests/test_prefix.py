@@ -103,6 +103,7 @@ def test_the_longest_prefix_decides(url: str, name: str | None) -> None:
             for dots in (".%09./", ".%0a./", "..%20/", "..%00/", "%C0%AE%C0%AE/", "..%C0%AF")
         ),
         "/v1/internal/..%00x/models",
+        "/v1/internal/.%00./models",
         "/v1/internal/..%23",
         "/v1/internal/..%3f",
         "/v1/internal%2Fmodel",
