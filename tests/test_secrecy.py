@@ -28,6 +28,7 @@ from requests_bearer_env import BearerAuthError, BearerEnvAuth, InvalidKeyError,
 from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
 from requests_bearer_env.loopback import Reply
+from requests_bearer_env.provider import ProviderSource
 from tests.conftest import KEY, OTHER_KEY, Serve, keyed
 
 PACKAGE = str(Path(requests_bearer_env.__file__).parent)
@@ -365,11 +366,21 @@ def test_the_frames_of_a_provider_are_left_alone() -> None:
     assert frame.f_locals == {"step": "asking"}
 
 
-def test_errors_that_came_from_each_other_are_cleared() -> None:
-    """Nobody makes such a circle on purpose."""
-    first, second = OSError(), OSError()
-    first.__cause__, second.__cause__ = second, first
-    clear_frames(first)
+def test_all_that_an_error_came_from_is_cleared() -> None:
+    """Causes and contexts, also in a circle, which nobody makes on purpose."""
+
+    def interrupt() -> str:
+        raise KeyboardInterrupt
+
+    errors: list[BaseException] = []
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt) as caught:
+            ProviderSource(interrupt).ask()
+        errors.append(caught.value)
+    errors[0].__cause__, errors[0].__context__, errors[1].__cause__ = errors[1], errors[2], errors[0]
+    assert all(frame.f_locals for error in errors for frame in own_frames(error))
+    clear_frames(errors[0])
+    assert not any(frame.f_locals for error in errors for frame in own_frames(error))
 
 
 def test_a_failing_connection_shows_no_key_in_our_frames(
