@@ -179,11 +179,11 @@ def test_what_is_printed_at_the_very_end_is_read(monkeypatch: pytest.MonkeyPatch
 
 def test_half_of_what_it_prints_is_not_the_key_if_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process may be held up for so long that the program has ended well by the time it is looked at."""
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[subprocess.Popen[Any]] = []
     popen = subprocess.Popen
     times = count()
 
-    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[Any]:
         processes.append(popen(*arguments, **options))
         return processes[-1]
 
