@@ -328,12 +328,19 @@ class TestFile:
         monkeypatch.setenv("WHERE", str(tmp_path))
         assert authorized(auth) == "Bearer elsewhere"
 
-    def test_a_variable_that_is_not_set_is_told(self) -> None:
+    @pytest.mark.parametrize("variable", ["$CREDENTIALS_DIR", "${CREDENTIALS_DIR}", "$X"])
+    def test_a_variable_that_is_not_set_is_told(self, variable: str) -> None:
         """A path that begins with an unset variable is shown, with the reason it leads nowhere."""
-        with pytest.raises(
-            MissingKeyError, match=r"file \$CREDENTIALS_DIR/key does not exist \(\$ in it names no variable\)"
-        ):
-            authorized(BearerEnvAuth(file="$CREDENTIALS_DIR/key"))
+        with pytest.raises(MissingKeyError) as caught:
+            authorized(BearerEnvAuth(file=f"{variable}/key"))
+        assert f"file {variable}/key does not exist ($ in it names no variable)" in str(caught.value)
+
+    @pytest.mark.parametrize("path", ["$/9jkey", "$9jk+ey/x", "$key-abc/x"])
+    def test_what_begins_with_a_dollar_sign_alone_is_not_shown(self, path: str) -> None:
+        """It may be the key."""
+        with pytest.raises(MissingKeyError) as caught:
+            authorized(BearerEnvAuth(file=path))
+        assert path not in str(caught.value)
 
     def test_a_path_may_have_odd_characters(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Only what expands is expanded; a path with neither is opened as it is."""
