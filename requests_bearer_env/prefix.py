@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 from requests import PreparedRequest
@@ -102,8 +103,8 @@ def _ambiguous(path: str) -> bool:
     """Whether servers may resolve the dot segments of a path in different ways.
 
     They decode it (perhaps twice), cut it at what then looks like a query, a fragment or an end, drop
-    white space, take a backslash for a slash, drop parameters from segments and merge slashes: some of
-    that, in some order. Where it leaves no dots, none of it leads out of a prefix.
+    white space, take a backslash or a wide slash for a slash, drop parameters from segments and merge
+    slashes: some of that, in some order. Where it leaves no dots, none of it leads out of a prefix.
     """
     decoded = path
     for _ in range(_DECODINGS):
@@ -114,6 +115,8 @@ def _ambiguous(path: str) -> bool:
         return True  # nobody means that
     if "\ufffd" in decoded:  # bytes that are not UTF-8: a dot or a slash in too many of them
         return True
+    if not decoded.isascii():
+        decoded = normalize("NFKC", decoded)
     visible = _INVISIBLE.sub("", decoded)
     if ".." not in _ENDS.split(visible) and ".." not in _ENDS.split(visible.replace("\0", "")):
         return False
