@@ -10,7 +10,7 @@ from .errors import (
     UntrustedHostError,
 )
 from .mounts import MountedAuth
-from .program import command
+from .sources.command import command
 
 __all__ = [
     "BearerAuthError",

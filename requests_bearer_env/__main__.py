@@ -18,7 +18,7 @@ from . import BearerEnvAuth, __version__, command
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from .report import Check
+    from .doctor.report import Check
 
 #: How a status is shown, and in which colour of a terminal.
 _STATUS = {"ok": ("ok", "32"), "warn": ("warn", "33"), "fail": ("FAIL", "31")}

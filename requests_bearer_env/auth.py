@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from requests.auth import AuthBase
 
-from .cache import CachedProviderSource
 from .destination import Destination
 from .errors import BearerAuthError, MissingKeyError, bare, clear_frames
-from .provider import ProviderSource
 from .retry import Retry, beginning, hooked
-from .sources import EnvSource, FileSource, Source
+from .sources.base import EnvSource, FileSource, Source
+from .sources.cache import CachedProviderSource
+from .sources.provider import ProviderSource
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from .credential import Credential
-    from .provider import Provider
+    from .sources.provider import Provider
 
 #: The hooks of a request that has none.
 _NO_HOOKS: dict[str, list[object]] = {"response": []}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import InvalidKeyError
 
 if TYPE_CHECKING:
-    from .sources import Source
+    from .sources.base import Source
 
 _SCHEME = re.compile(r"\Abearer(?:\s+|\Z)", re.IGNORECASE)
 

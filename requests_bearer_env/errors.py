@@ -19,13 +19,22 @@ from __future__ import annotations
 
 import contextlib
 import traceback
+from typing import TYPE_CHECKING
 
 from requests.exceptions import RequestException
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def bare(error: TypeError | ValueError) -> TypeError | ValueError:
     """The same error of a constructor without the frames it has passed, whose locals may be the key."""
     return TypeError(str(error)) if isinstance(error, TypeError) else ValueError(str(error))
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Whether a frame runs code of this package or of a package in it."""
+    return str(frame.f_globals.get("__package__")).partition(".")[0] == __package__
 
 
 def clear_frames(error: BaseException) -> None:
@@ -42,7 +51,7 @@ def clear_frames(error: BaseException) -> None:
         seen.add(id(current))
         todo += [current.__cause__, current.__context__]
         for frame, _ in traceback.walk_tb(current.__traceback__):
-            if frame.f_globals.get("__package__") == __package__:
+            if _is_ours(frame):
                 with contextlib.suppress(RuntimeError):  # it still runs
                     frame.clear()
 

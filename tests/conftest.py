@@ -12,19 +12,14 @@ import pytest
 import requests
 from hypothesis import HealthCheck, settings
 
-from requests_bearer_env.loopback import Authority, Reply, Request, Server
+from requests_bearer_env.demo.server import Authority, Reply, Request, Server
+from tests.helpers import KEY, Serve
 
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("here", deadline=None)
 # For a night, or an hour: ``pytest --hypothesis-profile=long``.
 settings.register_profile("long", deadline=None, max_examples=300_000, suppress_health_check=list(HealthCheck))
 settings.load_profile("here")
-
-#: The key of most tests: it must be found nowhere but on the wire.
-KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-OTHER_KEY = "sk-ROTATED-0123456789.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-Serve = Callable[..., Server]
 
 
 @pytest.fixture(autouse=True)
@@ -83,24 +78,3 @@ def key_env(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a variable that holds the key."""
     monkeypatch.setenv("TGW_API_KEY", KEY)
     return "TGW_API_KEY"
-
-
-def authorizations(server: Server) -> list[str | None]:
-    """The Authorization header of every request that a server has seen."""
-    return [request.headers.get("Authorization") for request in server.seen]
-
-
-def keyed(*keys: str) -> Callable[[Request], Reply]:
-    """An app that answers 200 to these keys and 401 to anything else."""
-
-    def app(request: Request) -> Reply:
-        known = request.headers.get("Authorization") in {f"Bearer {key}" for key in keys}
-        return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
-
-    return app
-
-
-def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> Callable[[Request], Reply]:
-    """An app that has one answer; ``WWW_Authenticate=`` is a header."""
-    reply = Reply(status, body, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
-    return lambda _: reply

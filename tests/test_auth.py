@@ -24,7 +24,7 @@ from requests_bearer_env import (
     command,
 )
 from requests_bearer_env.retry import Retry
-from tests.conftest import KEY, OTHER_KEY
+from tests.helpers import KEY, OTHER_KEY
 
 URL = "https://api.example/v1"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from requests_bearer_env import InvalidKeyError
 from requests_bearer_env.credential import Credential, parse, trimmed
-from requests_bearer_env.sources import EnvSource
+from requests_bearer_env.sources.base import EnvSource
 
 SOURCE = EnvSource("TGW_API_KEY")
 

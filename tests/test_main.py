@@ -19,9 +19,8 @@ import pytest
 
 from requests_bearer_env import __version__, demo, doctor
 from requests_bearer_env.__main__ import main
-from requests_bearer_env.loopback import Reply, Request
-
-from .conftest import KEY, Serve, always, keyed
+from requests_bearer_env.demo.server import Reply, Request
+from tests.helpers import KEY, Serve, always, keyed
 
 PROGRAM = [sys.executable, "-m", "requests_bearer_env"]
 

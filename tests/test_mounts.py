@@ -12,7 +12,7 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, MissingKeyError, MountedAuth
 from requests_bearer_env.mounts import MountedRetry
-from tests.conftest import KEY
+from tests.helpers import KEY
 from tests.test_prefix import MOUNTS, Named, chosen
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests_mock
 
-from tests.conftest import KEY
+from tests.helpers import KEY
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

@@ -25,11 +25,11 @@ import requests
 
 import requests_bearer_env
 from requests_bearer_env import BearerAuthError, BearerEnvAuth, InvalidKeyError, KeySourceError, MountedAuth, command
+from requests_bearer_env.demo.server import Reply
 from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
-from requests_bearer_env.loopback import Reply
-from requests_bearer_env.provider import ProviderSource
-from tests.conftest import KEY, OTHER_KEY, Serve, keyed
+from requests_bearer_env.sources.provider import ProviderSource
+from tests.helpers import KEY, OTHER_KEY, Serve, keyed
 
 PACKAGE = str(Path(requests_bearer_env.__file__).parent)
 

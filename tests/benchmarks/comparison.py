@@ -19,7 +19,7 @@ import requests
 from requests.auth import AuthBase
 
 from requests_bearer_env import BearerEnvAuth
-from requests_bearer_env.loopback import Authority, Reply, Request, Server
+from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 
 KEY, NEW_KEY = "sk-0123456789-first", "sk-9876543210-second"
 VARIABLE = "COMPARISON_KEY"

@@ -24,7 +24,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.credential import parse
 from requests_bearer_env.retry import Retry
-from requests_bearer_env.sources import EnvSource
+from requests_bearer_env.sources.base import EnvSource
 
 KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 URL = "https://api.example/v1/completions"

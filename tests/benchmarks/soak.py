@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import requests
 
 from requests_bearer_env import BearerEnvAuth, KeySourceError
-from requests_bearer_env.loopback import Authority, Reply, Request, Server
+from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 
 #: Seconds between rotations.
 INTERVAL = 0.05

@@ -19,7 +19,7 @@ import requests
 from requests.auth import AuthBase
 
 from requests_bearer_env import BearerEnvAuth
-from requests_bearer_env.loopback import Authority, Reply, Server
+from requests_bearer_env.demo.server import Authority, Reply, Server
 from tests.benchmarks.overhead import KEY, URL, HandWrittenEnv
 
 

@@ -6,9 +6,8 @@ import niquests
 import pytest
 
 from requests_bearer_env import BearerAuthError, BearerEnvAuth
-from requests_bearer_env.loopback import Reply, Request
-from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
-from tests.integration.test_rotation import NEW, OLD, Vault
+from requests_bearer_env.demo.server import Reply, Request
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations, keyed
 
 
 def test_the_key_is_sent_and_hidden(serve: Serve, ca: str) -> None:

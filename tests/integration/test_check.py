@@ -24,10 +24,10 @@ from cryptography import x509
 from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose
-from requests_bearer_env.loopback import Authority, Reply, Request, Server
-from requests_bearer_env.probe import Probe, _clock
-from tests.conftest import KEY, OTHER_KEY, Serve, always, authorizations, keyed
+from requests_bearer_env.doctor.network import Probe, _clock
+from tests.helpers import KEY, OTHER_KEY, Serve, always, authorizations, keyed
 
 
 class Raw(Server):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,23 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, UntrustedHostError
-from requests_bearer_env.loopback import Authority, Reply, Request, Server
-from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
-from tests.integration.proxy import Proxy
-from tests.integration.test_rotation import NEW, OLD, Vault, statuses
-
-#: Two names of the same machine, and so two origins.
-HERE, THERE = "localhost", "127.0.0.1"
-
-
-def redirect(location: Callable[[], str], status: int = 302) -> Callable[[Request], Reply]:
-    """An app that sends every request elsewhere."""
-    return lambda request: Reply(status, headers=(("Location", location()),))
-
-
-def netrc(tmp_path: Path, host: str) -> None:
-    """Put an entry for a host into the user's netrc."""
-    path = tmp_path / "home" / ".netrc"
-    path.write_text(f"machine {host} login user password hunter2\n")
-    path.chmod(0o600)
+from requests_bearer_env.demo.server import Authority, Reply, Request, Server
+from tests.helpers import (
+    HERE,
+    KEY,
+    NEW,
+    OLD,
+    OTHER_KEY,
+    THERE,
+    Proxy,
+    Serve,
+    Vault,
+    authorizations,
+    keyed,
+    netrc,
+    redirect,
+    statuses,
+)
 
 
 @pytest.fixture

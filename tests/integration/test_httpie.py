@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from requests_bearer_env.demo.server import Server
 from requests_bearer_env.httpie import BearerEnvPlugin
-from requests_bearer_env.loopback import Server
-from tests.conftest import KEY, Serve, authorizations, keyed
+from tests.helpers import KEY, Serve, authorizations, keyed
 
 
 @pytest.fixture

@@ -16,10 +16,8 @@ import vcr
 from requests_futures.sessions import FuturesSession
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
-from requests_bearer_env.loopback import Server
-from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
-from tests.integration.test_destinations import THERE, redirect
-from tests.integration.test_rotation import NEW, OLD, Vault, statuses
+from requests_bearer_env.demo.server import Server
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, THERE, Serve, Vault, authorizations, keyed, redirect, statuses
 
 
 @pytest.fixture

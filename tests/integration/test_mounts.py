@@ -12,11 +12,22 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.demo import TextGenerationWebUI
-from requests_bearer_env.loopback import Reply, Request, Server
-from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
-from tests.integration.proxy import Proxy
-from tests.integration.test_destinations import HERE, THERE, redirect
-from tests.integration.test_rotation import NEW, OLD, Vault, statuses
+from requests_bearer_env.demo.server import Reply, Request, Server
+from tests.helpers import (
+    HERE,
+    KEY,
+    NEW,
+    OLD,
+    OTHER_KEY,
+    THERE,
+    Proxy,
+    Serve,
+    Vault,
+    authorizations,
+    keyed,
+    redirect,
+    statuses,
+)
 
 LATER = "Bearer later"
 

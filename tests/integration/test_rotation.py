@@ -20,33 +20,14 @@ import requests_mock
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth
-from requests_bearer_env.loopback import Reply, Request, Server
-from tests.conftest import KEY, OTHER_KEY, Serve, authorizations, keyed
-
-OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"
-
-
-class Vault:
-    """A provider whose key is rotated as soon as it has been asked once."""
-
-    def __init__(self, *keys: str | None) -> None:
-        self.keys = list(keys)
-        self.calls = 0
-
-    def __call__(self) -> str | None:
-        self.calls += 1
-        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+from requests_bearer_env.demo.server import Reply, Request, Server
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations, keyed, statuses
 
 
 @pytest.fixture
 def rotated() -> BearerEnvAuth:
     """An auth whose first key is out of date."""
     return BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
-
-
-def statuses(response: requests.Response) -> list[int]:
-    """The statuses of a response and of those before it."""
-    return [*(earlier.status_code for earlier in response.history), response.status_code]
 
 
 def test_a_changed_key_is_sent_once_more(

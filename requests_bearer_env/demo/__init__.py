@@ -16,8 +16,11 @@ from typing import Any
 
 import requests
 
-from . import BearerEnvAuth, InsecureTransportError, MountedAuth
-from .loopback import PATIENCE, Authority, Reply, Request, Server
+from requests_bearer_env.auth import BearerEnvAuth
+from requests_bearer_env.errors import InsecureTransportError
+from requests_bearer_env.mounts import MountedAuth
+
+from .server import PATIENCE, Authority, Reply, Request, Server
 
 #: The answers that are always the same.
 _FIXED: dict[tuple[str, str], object] = {

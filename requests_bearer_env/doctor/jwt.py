@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .report import Check, span, untrusted
 
 if TYPE_CHECKING:
-    from .credential import Credential
+    from requests_bearer_env.credential import Credential
 
 #: Header, claims, signature; the last is empty where the algorithm is "none".
 _JWT = re.compile(r"Bearer ([\w-]+)\.([\w-]+)\.[\w-]*", re.ASCII)

@@ -14,8 +14,8 @@ import requests
 from requests_bearer_env import demo
 from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo import DemoError, TextGenerationWebUI
-from requests_bearer_env.loopback import Server
-from tests.conftest import KEY, Serve
+from requests_bearer_env.demo.server import Server
+from tests.helpers import KEY, Serve
 
 ADMIN_KEY = "admin-key"
 

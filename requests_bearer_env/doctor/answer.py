@@ -9,8 +9,9 @@ from urllib.parse import urljoin
 
 from requests.sessions import SessionRedirectMixin
 
-from .destination import origin_of
-from .errors import BearerAuthError
+from requests_bearer_env.destination import origin_of
+from requests_bearer_env.errors import BearerAuthError
+
 from .report import Check, Status, bare_url, untrusted
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-    from .credential import Credential
-    from .destination import Destination
+    from requests_bearer_env.credential import Credential
+    from requests_bearer_env.destination import Destination
 
 #: RFC 6750 section 3.1.
 _ERRORS = {

@@ -14,9 +14,7 @@ import pytest
 
 from requests_bearer_env import BearerEnvAuth, command, doctor
 from requests_bearer_env.doctor import Check, diagnose
-
-from .conftest import KEY
-from .test_jwt import jwt
+from tests.helpers import KEY, jwt
 
 DAY = 86400
 

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from requests_bearer_env.credential import Credential
+from requests_bearer_env.doctor.report import bare_proxy, bare_url, printable, refused, span, untrusted
 from requests_bearer_env.errors import BearerAuthError
-from requests_bearer_env.report import bare_proxy, bare_url, printable, refused, span, untrusted
-
-from .conftest import KEY, OTHER_KEY
+from tests.helpers import KEY, OTHER_KEY
 
 CREDENTIAL = Credential(f"Bearer {KEY}")
 

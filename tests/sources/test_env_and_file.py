@@ -20,13 +20,8 @@ from requests_bearer_env import (
     MissingKeyError,
     command,
 )
-from requests_bearer_env.sources import EnvSource, FileSource
-from tests.conftest import KEY, OTHER_KEY
-
-
-def authorized(auth: BearerEnvAuth, url: str = "https://api.example/") -> str:
-    """The Authorization header of a prepared request, as a plain str."""
-    return str(requests.Request("GET", url, auth=auth).prepare().headers["Authorization"])
+from requests_bearer_env.sources.base import EnvSource, FileSource
+from tests.helpers import KEY, OTHER_KEY, authorized
 
 
 class Kind:

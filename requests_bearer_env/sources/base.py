@@ -16,11 +16,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .credential import parse, trimmed
-from .errors import KeySourceError
+from requests_bearer_env.credential import parse, trimmed
+from requests_bearer_env.errors import KeySourceError
 
 if TYPE_CHECKING:
-    from .credential import Credential
+    from requests_bearer_env.credential import Credential
 
 #: No key is longer, and nothing endless is read to its end.
 MAX_BYTES = 16 * 1024

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .credential import Credential, parse
-from .errors import BearerAuthError, InvalidKeyError, KeySourceError
-from .sources import Source
+from requests_bearer_env.credential import Credential, parse
+from requests_bearer_env.errors import BearerAuthError, InvalidKeyError, KeySourceError
+
+from .base import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,11 +10,11 @@ import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote
 
-from .destination import origin_of
+from requests_bearer_env.destination import origin_of
 
 if TYPE_CHECKING:
-    from .credential import Credential
-    from .errors import BearerAuthError
+    from requests_bearer_env.credential import Credential
+    from requests_bearer_env.errors import BearerAuthError
 
 Status = Literal["ok", "warn", "fail"]
 

@@ -14,15 +14,16 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from .auth import BearerEnvAuth
-from .errors import BearerAuthError, clear_frames
+from requests_bearer_env.auth import BearerEnvAuth
+from requests_bearer_env.errors import BearerAuthError, clear_frames
+
 from .jwt import check_jwt
-from .probe import Probe
+from .network import Probe
 from .report import Check, Status, printable, refused, span
 
 if TYPE_CHECKING:
-    from .credential import Credential
-    from .sources import Source
+    from requests_bearer_env.credential import Credential
+    from requests_bearer_env.sources.base import Source
 
 __all__ = ["Check", "Status", "diagnose"]
 

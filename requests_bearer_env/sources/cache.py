@@ -10,11 +10,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import KeySourceError
+from requests_bearer_env.errors import KeySourceError
+
 from .provider import Outcome, ProviderSource
 
 if TYPE_CHECKING:
-    from .credential import Credential
+    from requests_bearer_env.credential import Credential
+
     from .provider import Provider
 
 _log = logging.getLogger("requests_bearer_env")

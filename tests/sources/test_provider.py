@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from requests_bearer_env import BearerEnvAuth, InvalidKeyError, KeySourceError
-from tests.conftest import KEY
-from tests.test_sources import authorized
+from tests.helpers import KEY, authorized
 
 
 def test_bytes_in_ascii_are_a_key() -> None:

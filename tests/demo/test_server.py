@@ -8,8 +8,8 @@ import ssl
 
 import requests
 
-from requests_bearer_env.loopback import Reply
-from tests.conftest import KEY, Serve, keyed
+from requests_bearer_env.demo.server import Reply
+from tests.helpers import KEY, Serve, keyed
 
 
 def test_chunked_bodies_are_read(serve: Serve, session: requests.Session) -> None:

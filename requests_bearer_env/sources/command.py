@@ -10,9 +10,10 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, cast
 
-from .errors import bare
+from requests_bearer_env.errors import bare
+
+from .base import MAX_BYTES
 from .provider import ProviderError
-from .sources import MAX_BYTES
 
 #: A longer name is shown only if there is such a program.
 _LONG_NAME = 20

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
 import pytest
 
 from requests_bearer_env.credential import Credential
-from requests_bearer_env.jwt import check_jwt
-from requests_bearer_env.report import Check
+from requests_bearer_env.doctor.jwt import check_jwt
+from requests_bearer_env.doctor.report import Check
+from tests.helpers import JWT_HEADER, encoded, jwt
 
 NOW = 1_800_000_000
-HEADER = {"alg": "RS256", "typ": "JWT"}
-
-
-def encoded(value: object) -> str:
-    """A part of a JWT: base64url without padding."""
-    data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def jwt(claims: object, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> Credential:
-    """A key that is a JWT."""
-    return Credential(f"Bearer {encoded(header)}.{encoded(claims)}.{signature}")
 
 
 def checked(credential: Credential) -> Check:
@@ -40,14 +27,14 @@ def checked(credential: Credential) -> Check:
         "sk-abcdefghijklmnopqrstuvwxyz",
         "one.two.three",
         "one.two",
-        f"{encoded(HEADER)}.{encoded({})}",
-        f"{encoded(HEADER)}.{encoded({})}.c2ln.c2ln.c2ln",
+        f"{encoded(JWT_HEADER)}.{encoded({})}",
+        f"{encoded(JWT_HEADER)}.{encoded({})}.c2ln.c2ln.c2ln",
         f"{encoded(['RS256'])}.{encoded({})}.c2ln",
         f"{encoded(b'not JSON')}.{encoded({})}.c2ln",
         f"{encoded(b'[' * 100_000)}.{encoded({})}.c2ln",
-        f"{encoded(HEADER)}A.{encoded({})}.c2ln",
-        f"{encoded(HEADER)}=.{encoded({})}.c2ln",
-        f"x-{encoded(HEADER)}.{encoded({})}.c2ln~",
+        f"{encoded(JWT_HEADER)}A.{encoded({})}.c2ln",
+        f"{encoded(JWT_HEADER)}=.{encoded({})}.c2ln",
+        f"x-{encoded(JWT_HEADER)}.{encoded({})}.c2ln~",
     ],
     ids=range(11),
 )
@@ -66,7 +53,7 @@ def test_unreadable_claims_fail(claims: object) -> None:
 
 def test_claims_that_are_no_base64_fail() -> None:
     """A part of an impossible length is unreadable, not an error."""
-    assert checked(Credential(f"Bearer {encoded(HEADER)}.abcde.c2ln")).status == "fail"
+    assert checked(Credential(f"Bearer {encoded(JWT_HEADER)}.abcde.c2ln")).status == "fail"
 
 
 def test_the_alphabet_of_urls_is_read() -> None:
@@ -174,7 +161,7 @@ def test_the_text_of_claims_is_not_trusted() -> None:
 
 def test_a_piece_of_the_key_in_a_claim_is_not_shown() -> None:
     """Claims are shown in words; what of them stands in the key itself is hidden as anywhere."""
-    assert "; scope read *** write;" in checked(jwt({"scope": f"read {encoded(HEADER)[:12]} write"})).detail
+    assert "; scope read *** write;" in checked(jwt({"scope": f"read {encoded(JWT_HEADER)[:12]} write"})).detail
 
 
 def test_other_claims_are_not_shown() -> None:

@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 
 from requests_bearer_env import BearerEnvAuth, KeySourceError, MissingKeyError, command
-from requests_bearer_env.provider import ProviderError
-from tests.conftest import KEY
-from tests.test_sources import authorized
+from requests_bearer_env.sources.provider import ProviderError
+from tests.helpers import KEY, authorized
 
 
 def python(code: str, *arguments: str) -> list[str]:

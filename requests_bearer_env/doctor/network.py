@@ -21,18 +21,19 @@ from requests.exceptions import RequestException
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_netrc_auth, select_proxy
 from urllib3.util.ssl_ import create_urllib3_context
 
+from requests_bearer_env.destination import origin_of
+from requests_bearer_env.errors import BearerAuthError
+
 from .answer import in_words
-from .destination import origin_of
-from .errors import BearerAuthError
 from .failure import explain
 from .report import Check, Status, bare_proxy, bare_url, refused, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from .auth import BearerEnvAuth
-    from .credential import Credential
-    from .destination import Origin
+    from requests_bearer_env.auth import BearerEnvAuth
+    from requests_bearer_env.credential import Credential
+    from requests_bearer_env.destination import Origin
 
     _T = TypeVar("_T")
 

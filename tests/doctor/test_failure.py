@@ -10,7 +10,7 @@ import ssl
 import pytest
 from requests import exceptions
 
-from requests_bearer_env.failure import explain
+from requests_bearer_env.doctor.failure import explain
 
 SECRET = "hunter2"
 

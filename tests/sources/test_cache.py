@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from requests_bearer_env import BearerEnvAuth, InvalidKeyError, KeySourceError, MissingKeyError
-from requests_bearer_env import cache as cache_module
-from requests_bearer_env.cache import CachedProviderSource
-from tests.conftest import KEY, OTHER_KEY
-from tests.test_sources import authorized
+from requests_bearer_env.sources import cache as cache_module
+from requests_bearer_env.sources.cache import CachedProviderSource
+from tests.helpers import KEY, OTHER_KEY, authorized
 
 THREADS = 32
 

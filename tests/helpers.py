@@ -1,0 +1,155 @@
+"""What the tests share: keys, apps for the loopback server, a vault, a forward proxy."""
+
+from __future__ import annotations
+
+import base64
+import json
+import select
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+import requests
+
+from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env.credential import Credential
+from requests_bearer_env.demo.server import Reply, Request, Server
+
+#: The key of most tests: it must be found nowhere but on the wire.
+KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+OTHER_KEY = "sk-ROTATED-0123456789.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Serve = Callable[..., Server]
+
+
+OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"
+
+
+class Vault:
+    """A provider whose key is rotated as soon as it has been asked once."""
+
+    def __init__(self, *keys: str | None) -> None:
+        self.keys = list(keys)
+        self.calls = 0
+
+    def __call__(self) -> str | None:
+        self.calls += 1
+        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+
+
+def statuses(response: requests.Response) -> list[int]:
+    """The statuses of a response and of those before it."""
+    return [*(earlier.status_code for earlier in response.history), response.status_code]
+
+
+#: Two names of the same machine, and so two origins.
+HERE, THERE = "localhost", "127.0.0.1"
+
+
+def redirect(location: Callable[[], str], status: int = 302) -> Callable[[Request], Reply]:
+    """An app that sends every request elsewhere."""
+    return lambda request: Reply(status, headers=(("Location", location()),))
+
+
+def netrc(tmp_path: Path, host: str) -> None:
+    """Put an entry for a host into the user's netrc."""
+    path = tmp_path / "home" / ".netrc"
+    path.write_text(f"machine {host} login user password hunter2\n")
+    path.chmod(0o600)
+
+
+JWT_HEADER = {"alg": "RS256", "typ": "JWT"}
+
+
+def encoded(value: object) -> str:
+    """A part of a JWT: base64url without padding."""
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def jwt(claims: object, header: object = JWT_HEADER, signature: str = "c2lnbmF0dXJl") -> Credential:
+    """A key that is a JWT."""
+    return Credential(f"Bearer {encoded(header)}.{encoded(claims)}.{signature}")
+
+
+def authorized(auth: BearerEnvAuth, url: str = "https://api.example/") -> str:
+    """The Authorization header of a prepared request, as a plain str."""
+    return str(requests.Request("GET", url, auth=auth).prepare().headers["Authorization"])
+
+
+def authorizations(server: Server) -> list[str | None]:
+    """The Authorization header of every request that a server has seen."""
+    return [request.headers.get("Authorization") for request in server.seen]
+
+
+def keyed(*keys: str) -> Callable[[Request], Reply]:
+    """An app that answers 200 to these keys and 401 to anything else."""
+
+    def app(request: Request) -> Reply:
+        known = request.headers.get("Authorization") in {f"Bearer {key}" for key in keys}
+        return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
+
+    return app
+
+
+def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> Callable[[Request], Reply]:
+    """An app that has one answer; ``WWW_Authenticate=`` is a header."""
+    reply = Reply(status, body, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
+    return lambda _: reply
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        proxy = cast("Proxy", self.server)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            line = self.rfile.readline()
+            if not line:
+                return
+            head += line
+        proxy.seen.append(head.decode("latin-1"))
+        method, target, _ = head.decode("latin-1").split(" ", 2)
+        if method == "CONNECT":
+            host, _, port = target.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=10) as upstream:
+                self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                self._shovel(upstream)
+            return
+        self.wfile.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    def _shovel(self, upstream: socket.socket) -> None:
+        ways = {self.connection: upstream, upstream: self.connection}
+        while True:
+            for ready in select.select(list(ways), [], [], 10)[0]:
+                data = ready.recv(65536)
+                if not data:
+                    return
+                ways[ready].sendall(data)
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """Answers every plain request with 401 itself, for what matters is what it has seen."""
+
+    daemon_threads = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        #: The head of every request, as text.
+        self.seen: list[str] = []
+        self.url = f"http://user:hunter2@127.0.0.1:{self.server_address[1]}"
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
