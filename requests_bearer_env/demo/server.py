@@ -70,6 +70,9 @@ class Authority:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are written separately. With Nagle's algorithm the body would wait for the
+    # client's delayed ACK of the headers: 40 ms for each request on Linux.
+    disable_nagle_algorithm = True
     timeout = PATIENCE
 
     def do(self) -> None:

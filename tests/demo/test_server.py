@@ -8,7 +8,7 @@ import ssl
 
 import requests
 
-from requests_bearer_env.demo.server import Reply
+from requests_bearer_env.demo.server import Reply, Request
 from tests.helpers import KEY, Serve, keyed
 
 
@@ -23,6 +23,20 @@ def test_head_has_no_body(serve: Serve, session: requests.Session) -> None:
     """As HTTP has it."""
     response = session.head(serve(lambda request: Reply(200, b"body")).url())
     assert (response.headers["Content-Length"], response.content) == ("4", b"")
+
+
+def test_connections_do_not_delay_small_writes(serve: Serve, session: requests.Session) -> None:
+    """TCP_NODELAY is set: Nagle's algorithm would hold each body back for 40 ms."""
+    options: list[int] = []
+
+    def app(request: Request) -> Reply:
+        options.extend(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in server._connections)
+        return Reply(200)
+
+    server = serve(app)
+    session.get(server.url())
+    assert len(options) == 1
+    assert options[0] != 0
 
 
 def test_a_client_that_does_not_speak_tls_does_no_harm(serve: Serve, session: requests.Session) -> None:
