@@ -210,7 +210,7 @@ def _demo(_options: argparse.Namespace) -> int:
         print(f"the demo needs {error.name}: pip install 'requests-bearer-env[demo]'", file=sys.stderr)
         return 2
     except demo.DemoError as error:
-        print(f"not as it should be: {error}", file=sys.stderr)
+        print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -512,7 +512,7 @@ def test_the_demo_points_to_the_check(capsys: Capture) -> None:
             2,
             "the demo needs trustme: pip install 'requests-bearer-env[demo]'\n",
         ),
-        (demo.DemoError("saw 1"), 1, "not as it should be: saw 1\n"),
+        (demo.DemoError("saw 1"), 1, "the demo failed: saw 1\n"),
         (KeyboardInterrupt(), 130, "interrupted before it was done\n"),
     ],
 )

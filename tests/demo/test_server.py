@@ -39,7 +39,7 @@ def test_connections_do_not_delay_small_writes(serve: Serve, session: requests.S
     assert options[0] != 0
 
 
-def test_a_client_that_does_not_speak_tls_does_no_harm(serve: Serve, session: requests.Session) -> None:
+def test_a_client_without_tls_does_no_harm(serve: Serve, session: requests.Session) -> None:
     """The server goes on."""
     server = serve(keyed(KEY))
     with socket.create_connection(("127.0.0.1", server.server_port)) as client:
@@ -49,7 +49,7 @@ def test_a_client_that_does_not_speak_tls_does_no_harm(serve: Serve, session: re
     assert session.get(server.url()).status_code == 401
 
 
-def test_a_client_that_leaves_in_the_middle_does_no_harm(serve: Serve, ca: str, session: requests.Session) -> None:
+def test_a_client_that_leaves_does_no_harm(serve: Serve, ca: str, session: requests.Session) -> None:
     """The server goes on, and says nothing."""
     server = serve(keyed(KEY))
     context = ssl.create_default_context(cafile=ca)

@@ -11,7 +11,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
-from requests_bearer_env.demo import TextGenerationWebUI
+from requests_bearer_env.demo.app import TextGenerationWebUI
 from requests_bearer_env.demo.server import Reply, Request, Server
 from tests.helpers import (
     HERE,
@@ -43,13 +43,17 @@ def mounted(session: requests.Session, *mounts: tuple[str, AuthBase]) -> None:
 
 
 def test_each_path_of_one_server_gets_its_key(serve: Serve, session: requests.Session) -> None:
-    """Text-generation-webui's ``--api-key`` and ``--admin-key``: the one with more power only where it is needed."""
+    """Text-generation-webui's two keys: the admin key goes to the admin routes and to nothing else."""
     server = serve(TextGenerationWebUI(KEY, OTHER_KEY))
-    mounted(session, (server.url("/v1/"), fixed(KEY)), (server.url("/v1/internal/"), fixed(OTHER_KEY)))
-    assert session.get(server.url("/v1/models")).status_code == 200
-    assert session.get(server.url("/v1/internal/model/info")).status_code == 200
-    assert session.get(server.url("/docs")).status_code == 401
-    assert authorizations(server) == [OLD, NEW, None]
+    admin = [server.url(f"/v1/internal/{path}") for path in ("model/list", "model/load", "model/unload", "lora")]
+    mounted(session, (server.url("/v1/"), fixed(KEY)), *((url, fixed(OTHER_KEY)) for url in admin))
+    for path in ("/v1/models", "/v1/internal/model/info", "/v1/internal/model/list", "/v1/internal/lora/list"):
+        assert session.get(server.url(path)).status_code == 200
+    assert session.post(server.url("/v1/internal/model/load"), json={"model_name": "m"}).status_code == 200
+    assert session.post(server.url("/v1/internal/model/unload")).status_code == 200
+    assert session.post(server.url("/v1/internal/stop-generation")).status_code == 200
+    assert session.post(server.url("/api/v1/generate")).status_code == 404
+    assert authorizations(server) == [OLD, OLD, NEW, NEW, NEW, NEW, OLD, None]
 
 
 def test_a_rotated_key_is_sent_once_more(serve: Serve, session: requests.Session) -> None:
