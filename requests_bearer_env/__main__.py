@@ -29,6 +29,8 @@ _ECHO = re.compile(r"(unrecognized arguments|invalid choice|ignored explicit arg
 #: Beyond it, seconds and days are a mistake, and too much for timers.
 _LARGEST = 1e8
 
+_LAST_PORT = 65535
+
 #: What a shell makes of a program that was interrupted.
 _INTERRUPTED = 130
 
@@ -59,7 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_options(check)
     check.set_defaults(run=partial(_check, check))
     demo = commands.add_parser("demo", help="show it at work against an HTTPS server on this machine")
-    demo.set_defaults(run=_demo)
+    demo.add_argument("--serve", action="store_true", help="keep the server up, and print what to try on it")
+    demo.add_argument(
+        "--port",
+        type=_port,
+        metavar="PORT",
+        help="with --serve: for http; https gets the next one (default: free ones)",
+    )
+    demo.set_defaults(run=partial(_demo, demo))
     options = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
@@ -201,11 +210,22 @@ def _write(text: str) -> bool:
     return True
 
 
-def _demo(_options: argparse.Namespace) -> int:
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_PORT)) and 0 < int(text) < _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"is not a number from 1 to {_LAST_PORT - 1}")
+    return int(text)
+
+
+def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if options.port and not options.serve:
+        parser.error("--port needs --serve")
     from . import demo
 
     try:
-        demo.run()
+        if options.serve:
+            demo.serve(options.port)
+        else:
+            demo.run()
     except ModuleNotFoundError as error:
         print(f"the demo needs {error.name}: pip install 'requests-bearer-env[demo]'", file=sys.stderr)
         return 2

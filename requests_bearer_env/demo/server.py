@@ -6,6 +6,7 @@ What the demo talks to; the tests and benchmarks use it, too, for whatever a ser
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -113,19 +114,26 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """An HTTP server on a free port of 127.0.0.1, with TLS if it is given a context.
+    """An HTTP server on 127.0.0.1, with TLS if it is given a context.
 
     As a context manager it serves in threads of its own, and in the end has closed every connection.
     """
 
-    def __init__(self, app: App, context: ssl.SSLContext | None = None) -> None:
+    # On Windows, SO_REUSEADDR would take a port away from another program.
+    allow_reuse_address = os.name == "posix"
+
+    def __init__(self, app: App, context: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         """Listen.
 
         Args:
             app: Called for each request, in the connection's thread.
             context: The server's certificate; None for plain HTTP.
+            port: Where to listen; 0 for any free port.
+
+        Raises:
+            OSError: The port is taken.
         """
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", port), _Handler)
         self.daemon_threads = False  # so that closing waits for them
         self.app = app
         self.context = context

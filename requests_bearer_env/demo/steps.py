@@ -43,7 +43,7 @@ _VARIABLES = ("TGW_API_KEY", "TGW_API_KEY_FILE", "TGW_ADMIN_KEY", "TGW_ADMIN_KEY
 
 
 class DemoError(Exception):
-    """The demo cannot go on: it saw something unexpected."""
+    """The demo cannot go on: it saw something unexpected, or a port is taken."""
 
 
 class Demo:
@@ -327,4 +327,5 @@ def run() -> None:
                 demo.two_keys()
             except requests.RequestException as error:
                 raise DemoError(f"{type(error).__name__}: {error}: {_DEFECT}") from error
-    print("\nAll as it should be. Next: python -m requests_bearer_env check URL")
+    print("\nTo try it yourself: python -m requests_bearer_env demo --serve")
+    print("All as it should be. Next: python -m requests_bearer_env check URL")

@@ -94,6 +94,7 @@ Its model is made up; the requests, the keys and TLS are real.
   >>> session.get(f"{tgw}/internal/model/list", auth=api)
       401 Unauthorized: {"detail":"Unauthorized"}
 
+To try it yourself: python -m requests_bearer_env demo --serve
 All as it should be. Next: python -m requests_bearer_env check URL
 """
 
