@@ -211,9 +211,10 @@ def _write(text: str) -> bool:
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_PORT)) and 0 < int(text) < _LAST_PORT):
+    port = int(text) if text.isdecimal() else 0
+    if not 0 < port < _LAST_PORT:  # https gets the next one
         raise argparse.ArgumentTypeError(f"is not a number from 1 to {_LAST_PORT - 1}")
-    return int(text)
+    return port
 
 
 def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

@@ -100,7 +100,7 @@ def _always(value: object) -> Callable[[Body], Reply]:
 def _not_found(path: str) -> Reply:
     """Redirect from a path with one slash too many, else 404; neither looks at the key."""
     shorter = path.removesuffix("/")
-    if shorter != path and _find(shorter):
+    if _find(shorter):
         return Reply(307, headers=(("Location", shorter),))
     return _json({"detail": "Not Found"}, 404)
 

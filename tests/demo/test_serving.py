@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -230,21 +231,25 @@ def test_ctrl_c_is_the_regular_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there, a signal would reach the tests as well")
-def test_an_interrupted_process_ends_well(tmp_path: Path) -> None:
-    """The real thing: it serves until SIGINT, also where the output is a pipe."""
+def test_an_interrupted_process_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real thing: it serves until SIGINT, and a pipe gets its output at once."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     # In a background job the shell has had SIGINT ignored.
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from requests_bearer_env.__main__ import main; sys.exit(main(['demo', '--serve']))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        killer = threading.Timer(20, process.kill)  # so that a missing line is an empty one
+        killer.start()
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in TEXT.splitlines()]
         url, ca = lines[1].split()[0].rstrip(":"), lines[3].strip()
         assert requests.get(f"{url}/v1/models", timeout=10).status_code == 401
         assert Path(ca).exists()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait() == 0
+        killer.cancel()
     assert not Path(ca).exists()
 
 
@@ -278,6 +283,7 @@ def test_a_port_that_is_taken_is_an_error(taken: int, capsys: Capture) -> None:
         pass
 
 
+@pytest.mark.usefixtures("_interrupted_at_once")
 @pytest.mark.parametrize("port", ["0", "65535", "123456", "-1", "x", "²", ""])
 def test_a_port_is_a_number_of_a_port(port: str, capsys: Capture) -> None:
     """Of two neighbouring ones, so 65535 is too large."""
