@@ -31,6 +31,14 @@ CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 #: What the suite needs, but for the libraries that it tries this one with.
 TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
 
+#: What to install for each module in tests/servers.
+SERVERS = {
+    "fastapi": ["fastapi", "uvicorn"],
+}
+
+#: The servers that CI can afford: each takes less than a minute to install and to test.
+LIGHT_SERVERS = {"fastapi"}
+
 #: The property tests of the three parsers: credential, host pattern, mount prefix.
 PROPERTIES = [
     "tests/test_credential.py::test_visible_ascii_is_sent_unaltered_or_refused",
@@ -83,6 +91,20 @@ def niquests(session: nox.Session) -> None:
     """Run what is about niquests, which brings a urllib3 of its own in place of the usual one."""
     session.install(".", *TOOLS, "niquests")
     session.run("python", "-m", "pytest", "-q", "tests/environments/niquests_session.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize(
+    "server", [nox.param(name, id=name, tags=["servers-ci"] if name in LIGHT_SERVERS else []) for name in SERVERS]
+)
+def servers(session: nox.Session, server: str) -> None:
+    """Run the newest release of a server on loopback, and see what it answers to a right key, a wrong one and none.
+
+    The run ends with a table in Markdown. ``nox -s "servers(jupyter)"`` runs one server alone.
+    """
+    session.install(".", *TOOLS, *SERVERS[server])
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    session.run("python", "-m", "pytest", "-q", f"tests/servers/{server}_server.py", *session.posargs)
 
 
 @nox.session
