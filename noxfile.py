@@ -34,10 +34,11 @@ TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
 #: What to install for each module in tests/servers.
 SERVERS = {
     "fastapi": ["fastapi", "uvicorn"],
+    "datasette": ["datasette", "datasette-auth-tokens"],
 }
 
 #: The servers that CI can afford: each takes less than a minute to install and to test.
-LIGHT_SERVERS = {"fastapi"}
+LIGHT_SERVERS = {"fastapi", "datasette"}
 
 #: The property tests of the three parsers: credential, host pattern, mount prefix.
 PROPERTIES = [
