@@ -35,10 +35,11 @@ TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
 SERVERS = {
     "fastapi": ["fastapi", "uvicorn"],
     "datasette": ["datasette", "datasette-auth-tokens"],
+    "drf": ["djangorestframework"],
 }
 
 #: The servers that CI can afford: each takes less than a minute to install and to test.
-LIGHT_SERVERS = {"fastapi", "datasette"}
+LIGHT_SERVERS = {"fastapi", "datasette", "drf"}
 
 #: The property tests of the three parsers: credential, host pattern, mount prefix.
 PROPERTIES = [
