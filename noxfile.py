@@ -36,6 +36,7 @@ SERVERS = {
     "fastapi": ["fastapi", "uvicorn"],
     "datasette": ["datasette", "datasette-auth-tokens"],
     "drf": ["djangorestframework"],
+    "jupyter": ["jupyter_server"],
 }
 
 #: The servers that CI can afford: each takes less than a minute to install and to test.
