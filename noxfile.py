@@ -37,6 +37,7 @@ SERVERS = {
     "datasette": ["datasette", "datasette-auth-tokens"],
     "drf": ["djangorestframework"],
     "jupyter": ["jupyter_server"],
+    "fastmcp": ["fastmcp"],
 }
 
 #: The servers that CI can afford: each takes less than a minute to install and to test.
