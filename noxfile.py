@@ -38,6 +38,7 @@ SERVERS = {
     "drf": ["djangorestframework"],
     "jupyter": ["jupyter_server"],
     "fastmcp": ["fastmcp"],
+    "litellm": ["litellm[proxy]"],
 }
 
 #: The servers that CI can afford: each takes less than a minute to install and to test.
