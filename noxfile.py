@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from glob import glob
 from pathlib import Path
 
 import nox
@@ -30,6 +31,9 @@ CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 
 #: What the suite needs, but for the libraries that it tries this one with.
 TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
+
+#: Clients built on requests, for tests/clients.
+CLIENTS = ["gql[requests]"]
 
 #: What to install for each module in tests/servers.
 SERVERS = {
@@ -110,6 +114,14 @@ def servers(session: nox.Session, server: str) -> None:
     session.install(".", *TOOLS, *SERVERS[server])
     session.run("python", "-m", "pip", "list", "--format=freeze")
     session.run("python", "-m", "pytest", "-q", f"tests/servers/{server}_server.py", *session.posargs)
+
+
+@nox.session
+def clients(session: nox.Session) -> None:
+    """Run what is about API clients that are built on requests; they are too many for the suite's environment."""
+    session.install(".", *TOOLS, *CLIENTS)
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    session.run("python", "-m", "pytest", "-q", *sorted(glob("tests/clients/*_client.py")), *session.posargs)
 
 
 @nox.session
