@@ -33,7 +33,7 @@ CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 TOOLS = ["hypothesis", "pytest", "requests-mock", "trustme"]
 
 #: Clients built on requests, for tests/clients.
-CLIENTS = ["dlt", "gql[requests]", "opensearch-py", "python-gitlab", "zeep"]
+CLIENTS = ["dlt", "gql[requests]", "opensearch-py", "pyiceberg", "python-gitlab", "zeep"]
 
 #: What to install for each module in tests/servers.
 SERVERS = {
