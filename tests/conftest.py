@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
@@ -22,6 +24,34 @@ settings.register_profile("long", deadline=None, max_examples=300_000, suppress_
 settings.load_profile("here")
 
 
+#: Where the tests of a marker are skipped; its argument says what they need.
+_WINDOWS = os.name == "nt"
+_SKIPPED = {
+    "posix": _WINDOWS,
+    "windows": not _WINDOWS,
+    "wine": _WINDOWS and hasattr(vars(ctypes)["WinDLL"]("ntdll"), "wine_get_version"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this system cannot do."""
+    for name, skipped in _SKIPPED.items():
+        marker = item.get_closest_marker(name)
+        if skipped and marker is not None:
+            pytest.skip(f"{name}: {marker.args[0]}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count what was skipped by marker and reason."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", [])]
+    counts = Counter(reason.removeprefix("Skipped: ") for reason in reasons)
+    for name in _SKIPPED:
+        ours = {reason: count for reason, count in sorted(counts.items()) if reason.startswith(f"{name}: ")}
+        if ours:
+            listed = ", ".join(f"{reason.partition(': ')[2]} {count}" for reason, count in ours.items())
+            terminalreporter.line(f"{sum(ours.values())} skipped by marker {name}: {listed}")
+
+
 @pytest.fixture(autouse=True)
 def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither proxies nor netrc nor keys of the machine that runs the tests."""
@@ -33,6 +63,7 @@ def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))  # its name on Windows
 
 
 @pytest.fixture(scope="session")

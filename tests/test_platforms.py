@@ -1,0 +1,727 @@
+"""What differs by platform: the side of this system for real, the other with a fake system."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import io
+import itertools
+import ntpath
+import os
+import posixpath
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from requests_bearer_env import platforms
+
+#: Longer than any test may take; a program that sleeps so long has to be ended.
+LONG = 20
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    """A command line that runs some Python."""
+    return [sys.executable, "-I", "-S", "-c", code, *arguments]
+
+
+def start(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a program as a provider does."""
+    everything: dict[str, Any] = {**platforms.start_options(), **options}
+    return subprocess.Popen[bytes](argv, stdin=subprocess.DEVNULL, **everything)
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """The first true value of a condition."""
+    for _ in range(LONG * 100):
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError("it has not come about")
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the exit status of a program."""
+    wait_for(lambda: platforms.exit_status(process) is not None)
+    return process.returncode
+
+
+def read_all(pipe: io.FileIO) -> bytes:
+    """What comes through a pipe until its end."""
+    data = b""
+    while (chunk := wait_for(lambda: (platforms.read_available(pipe),))[0]) != b"":
+        data += chunk or b""
+    return data
+
+
+@pytest.fixture
+def posix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the system for POSIX."""
+    monkeypatch.setattr(platforms, "WINDOWS", False)
+
+
+class FakeWindows:
+    """The parts of Windows that the module uses."""
+
+    def __init__(self) -> None:
+        self.assigned = self.terminated = 1
+        self.closed: list[int] = []
+        self.console = False
+        self.console_mode: int | None = None
+        self.descriptor: int | None = None
+        self.freed: list[Any] = []
+        self.peeked: list[int | None] = []
+        self.opened: list[tuple[Any, ...]] = []
+        self.job_of: list[tuple[int | None, int | None]] = []
+        self.words: list[str] = []
+
+    # _winapi
+    def PeekNamedPipe(self, handle: int, size: int) -> tuple[int, int]:  # noqa: N802
+        available = self.peeked.pop(0)
+        if available is None:
+            raise BrokenPipeError
+        return available, 0
+
+    def OpenProcess(self, access: int, inherit: bool, pid: int) -> int:  # noqa: N802
+        if not pid:
+            raise OSError(errno.EINVAL, "gone")
+        return 1000 + pid
+
+    def CreateFile(self, *arguments: Any) -> int:  # noqa: N802
+        self.opened.append(arguments)
+        return 21
+
+    def CloseHandle(self, handle: Any) -> None:  # noqa: N802
+        self.closed.append(getattr(handle, "value", handle))
+
+    # msvcrt
+    def get_osfhandle(self, descriptor: int) -> int:
+        return 100 + descriptor
+
+    def open_osfhandle(self, handle: int, flags: int) -> int:
+        if self.descriptor is None:
+            raise OSError(errno.EMFILE, "too many")
+        return self.descriptor
+
+    # kernel32 and shell32
+    def library(self, name: str) -> SimpleNamespace:
+        def split(text: str, count: Any) -> Any:
+            count._obj.value = len(self.words)
+            return (ctypes.c_wchar_p * (len(self.words) + 1))(*self.words)
+
+        def assign(job: ctypes.c_void_p, process: ctypes.c_void_p) -> int:
+            self.job_of.append((job.value, process.value))
+            return self.assigned
+
+        return SimpleNamespace(
+            AssignProcessToJobObject=assign,
+            CloseHandle=self.CloseHandle,
+            CommandLineToArgvW=split,
+            CreateJobObjectW=lambda security, name: 7,
+            GetConsoleCP=lambda: 437 if self.console else 0,
+            GetConsoleMode=self.get_mode,
+            LocalFree=self.freed.append,
+            SetConsoleMode=self.set_mode,
+            TerminateJobObject=lambda job, status: self.terminated,
+        )
+
+    def get_mode(self, handle: Any, mode: Any) -> bool:
+        mode._obj.value = self.console_mode or 0
+        return self.console_mode is not None
+
+    def set_mode(self, handle: Any, mode: int) -> bool:
+        self.console_mode = mode
+        return self.console
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> FakeWindows:
+    """Take the system for a Windows whose functions do as the test says."""
+    fake = FakeWindows()
+    monkeypatch.setattr(platforms, "WINDOWS", True)
+    for name in ("_winapi", "msvcrt"):
+        monkeypatch.setitem(sys.modules, name, fake)
+    monkeypatch.setattr(ctypes, "WinDLL", fake.library, raising=False)
+    monkeypatch.setattr(ctypes, "FormatError", "Text of {}. \r\n".format, raising=False)
+    monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x0800_0000, raising=False)
+    return fake
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[io.FileIO, int]]:
+    """A pipe of open_pipe."""
+    reader, writer = platforms.open_pipe()
+    with reader:
+        yield reader, writer
+
+
+class TestPipe:
+    """open_pipe and read_available."""
+
+    def test_an_empty_pipe_is_nothing_yet(self, pipe: tuple[io.FileIO, int]) -> None:
+        """Reading does not wait for a writer that is silent; None is not the end."""
+        assert platforms.read_available(pipe[0]) is None
+        os.write(pipe[1], b"abc")
+        assert platforms.read_available(pipe[0]) == b"abc"
+        assert platforms.read_available(pipe[0]) is None
+        os.close(pipe[1])
+
+    def test_a_closed_pipe_is_read_to_its_end(self, pipe: tuple[io.FileIO, int]) -> None:
+        """What was written before the writer closed it is still there; then comes b""."""
+        os.write(pipe[1], b"abc")
+        os.close(pipe[1])
+        assert [platforms.read_available(pipe[0]) for _ in range(3)] == [b"abc", b"", b""]
+
+    def test_no_more_than_size_is_read(self, pipe: tuple[io.FileIO, int]) -> None:
+        """The caller limits what it takes from an endless output."""
+        os.write(pipe[1], b"abcde")
+        os.close(pipe[1])
+        assert [platforms.read_available(pipe[0], 3) for _ in range(3)] == [b"abc", b"de", b""]
+
+    def test_a_programs_output_comes_through(self, pipe: tuple[io.FileIO, int]) -> None:
+        """Popen takes the descriptor as stdout; the pipe ends when the program does."""
+        process = start(python("print('x' * 100_000)"), stdout=pipe[1])
+        os.close(pipe[1])
+        assert read_all(pipe[0]).strip() == b"x" * 100_000
+        assert ended(process) == 0
+
+    @pytest.mark.posix("os.read")
+    def test_os_read_is_not_used(self, pipe: tuple[io.FileIO, int], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Eventlet replaces os.read() by one that waits until there is something."""
+        monkeypatch.setattr("os.read", pytest.fail)
+        assert platforms.read_available(pipe[0]) is None
+        os.close(pipe[1])
+
+    def test_windows_looks_before_it_reads(self, windows: FakeWindows) -> None:
+        """A read would wait: it is done only for bytes that are there, and no more of them."""
+        reader, writer = platforms.open_pipe()
+        os.write(writer, b"abcde")
+        windows.peeked = [0, 3, 5, None]
+        with reader:
+            assert [platforms.read_available(reader, 4) for _ in range(4)] == [None, b"abc", b"de", b""]
+        os.close(writer)
+
+
+class TestExitStatus:
+    """exit_status."""
+
+    def test_none_while_it_runs(self) -> None:
+        """Asking does not wait, and the status stays known."""
+        process = start(python("input(); raise SystemExit(3)"), stdout=subprocess.DEVNULL)
+        process.wait()  # it has no input
+        assert platforms.exit_status(process) == 1
+        process = start(python(f"import time; time.sleep({LONG})"))
+        with platforms.ProcessGroup(process) as group:
+            assert platforms.exit_status(process) is None
+            group.end()
+
+    def test_the_status_is_the_programs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Popen knows it as well, and the system is not asked again: the number may be another program's."""
+        process = start(python("raise SystemExit(3)"))
+        assert ended(process) == 3
+        monkeypatch.setattr("os.waitpid", pytest.fail)
+        assert platforms.exit_status(process) == process.returncode == 3
+
+    @pytest.mark.posix("signals")
+    def test_a_signal_is_a_negative_status(self) -> None:
+        """As Popen has it."""
+        process = start(python("import os; os.kill(os.getpid(), 9)"))
+        assert ended(process) == -9
+
+    @pytest.mark.posix("waitpid for any child")
+    def test_a_status_that_was_taken_is_lost(self) -> None:
+        """Popen.poll() would report success."""
+        process = start(python("raise SystemExit(3)"))
+        os.waitpid(process.pid, 0)
+        for _ in range(2):
+            with pytest.raises(ChildProcessError):
+                platforms.exit_status(process)
+        assert process.wait() == 0
+
+    @pytest.mark.posix("SIGCHLD")
+    def test_an_ignored_sigchld_loses_the_status(self) -> None:
+        """The system keeps no status then."""
+        before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        try:
+            process = start(python("raise SystemExit(3)"))
+            with pytest.raises(ChildProcessError):
+                ended(process)
+            assert process.wait() == 0
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+
+    def test_a_status_from_the_event_loop_counts(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The loop of gevent waits for children itself, and sets the status between two instructions here."""
+        process = SimpleNamespace(pid=1, returncode=None)
+
+        def waitpid(pid: int, options: int) -> tuple[int, int]:
+            process.returncode = 4
+            raise ChildProcessError
+
+        monkeypatch.setattr("os.waitpid", waitpid)
+        monkeypatch.setattr("os.WNOHANG", 1, raising=False)
+        assert platforms.exit_status(process) == 4  # type: ignore[arg-type]
+
+    def test_windows_asks_popen(self, windows: FakeWindows) -> None:
+        """There a status belongs to the handle, and nobody can take it away."""
+        process = SimpleNamespace(poll=iter([None, 3]).__next__)
+        assert platforms.exit_status(process) is None  # type: ignore[arg-type]
+        assert platforms.exit_status(process) == 3  # type: ignore[arg-type]
+
+
+class TestStartOptions:
+    """start_options."""
+
+    def test_posix_starts_a_session(self, posix: None) -> None:
+        """Its process group can be killed as a whole."""
+        assert platforms.start_options() == {"start_new_session": True}
+
+    @pytest.mark.parametrize(("console", "options"), [(True, {}), (False, {"creationflags": 0x0800_0000})])
+    def test_windows_opens_no_window(self, windows: FakeWindows, console: bool, options: dict[str, Any]) -> None:
+        """With a console, the program uses that: its standard error is to be seen there."""
+        windows.console = console
+        assert platforms.start_options() == options
+
+    def test_without_stderr_it_goes_nowhere(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """pythonw.exe has none, and a descriptor that is not open must not be inherited."""
+        monkeypatch.setattr(sys, "stderr", None)
+        assert platforms.start_options() == {"start_new_session": True, "stderr": subprocess.DEVNULL}
+
+    def test_stderr_passes_through(self) -> None:
+        """A password manager says there that one is not signed in."""
+        code = (
+            "import subprocess, sys; from requests_bearer_env import platforms;"
+            "subprocess.run([sys.executable, '-c', 'import sys; sys.stderr.write(\"locked\")'],"
+            " stdout=-3, **platforms.start_options())"
+        )
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        assert run.stderr == b"locked"
+
+
+#: Starts a program of its own that beats into a file, and waits for it.
+PARENT = """
+import subprocess, sys
+beat = "import sys, time\\nwhile True: open(sys.argv[1], 'a').write('x'); time.sleep(0.02)"
+subprocess.run([sys.executable, "-I", "-S", "-c", beat, sys.argv[1]])
+"""
+
+
+def size(path: Path) -> int:
+    """The size of a file that may not exist yet."""
+    return path.stat().st_size if path.exists() else 0
+
+
+class TestProcessGroup:
+    """ProcessGroup."""
+
+    def test_its_own_children_are_ended_too(self, tmp_path: Path) -> None:
+        """Nothing is left of a program that took too long."""
+        path = tmp_path / "beats"
+        process = start(python(PARENT, str(path)))
+        with platforms.ProcessGroup(process) as group:
+            wait_for(lambda: size(path))
+            group.end()
+        assert process.returncode not in (None, 0)
+        time.sleep(0.1)  # one beat may still be under way
+        before = size(path)
+        time.sleep(0.3)
+        assert size(path) == before
+
+    def test_children_that_outlive_it_are_left(self, tmp_path: Path) -> None:
+        """A password manager may start an agent that stays: only a time-out ends that."""
+        path = tmp_path / "beats"
+        beats = f"import time\nfor _ in range(100): open({str(path)!r}, 'a').write('x'); time.sleep(0.02)"
+        process = start(python("import subprocess, sys; subprocess.Popen(sys.argv[1:])", *python(beats)))
+        with platforms.ProcessGroup(process) as group:
+            assert ended(process) == 0
+            before = size(path)
+            group.end()
+        wait_for(lambda: size(path) > before + 5)
+
+    def test_ended_twice_is_ended(self) -> None:
+        """What has been waited for is not killed: its number may be another program's."""
+        process = start(python(f"import time; time.sleep({LONG})"))
+        with platforms.ProcessGroup(process) as group:
+            group.end()
+            group.end()
+        assert process.returncode not in (None, 0)
+
+    def test_without_a_group_it_is_killed_alone(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The kernel of macOS refuses to kill a group of which only a zombie is left."""
+
+        def killpg(pid: int, number: int) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr("os.killpg", killpg, raising=False)
+        monkeypatch.setattr(signal, "SIGKILL", 9, raising=False)
+        process = subprocess.Popen(python(f"import time; time.sleep({LONG})"))
+        platforms.ProcessGroup(process).end()
+        assert process.returncode not in (None, 0)
+
+    @pytest.mark.parametrize("error", [PermissionError, subprocess.TimeoutExpired("sudo", 1)])
+    def test_what_cannot_be_killed_is_left(
+        self, posix: None, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    ) -> None:
+        """Waiting for it would take as long as it likes."""
+        waited: list[float] = []
+
+        def wait(timeout: float) -> None:
+            waited.append(timeout)
+            raise error
+
+        monkeypatch.setattr("os.killpg", lambda pid, number: None, raising=False)
+        monkeypatch.setattr(signal, "SIGKILL", 9, raising=False)
+        platforms.ProcessGroup(SimpleNamespace(pid=1, returncode=None, wait=wait)).end()  # type: ignore[arg-type]
+        assert waited == [1.0]
+
+    @pytest.mark.parametrize(("job", "terminated", "killed"), [(1, 1, 0), (1, 0, 1), (0, 1, 1)])
+    def test_windows_ends_the_job(self, windows: FakeWindows, job: int, terminated: int, killed: int) -> None:
+        """Where the system refuses the job, the program itself is killed."""
+        windows.assigned, windows.terminated = job, terminated
+        kills: list[int] = []
+        process: Any = SimpleNamespace(pid=5, returncode=None, kill=lambda: kills.append(5), wait=lambda timeout: 1)
+        with platforms.ProcessGroup(process) as group:
+            group.end()
+        assert windows.job_of == [(7, 1005)]
+        assert len(kills) == killed
+        assert windows.closed == [1005, 7], "no handle is left"
+
+    def test_windows_needs_no_job_for_what_is_gone(self, windows: FakeWindows) -> None:
+        """A program that has ended already cannot be opened."""
+        with platforms.ProcessGroup(SimpleNamespace(pid=0, returncode=1)) as group:  # type: ignore[arg-type]
+            group.end()
+        assert windows.closed == []
+
+
+class TestFindProgram:
+    """find_program and unsafe_for_batch."""
+
+    def test_posix_finds_it_by_itself(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Popen looks through PATH."""
+        monkeypatch.setattr(shutil, "which", pytest.fail)
+        assert platforms.find_program("gcloud") == "gcloud"
+
+    @pytest.mark.parametrize(("found", "path"), [(r"C:\bin\gcloud.cmd", r"C:\bin\gcloud.cmd"), (None, "gcloud")])
+    def test_windows_finds_batch_files(
+        self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, found: str | None, path: str
+    ) -> None:
+        """Popen alone adds nothing but .exe; what is not found keeps its name, for the message."""
+        monkeypatch.setattr(shutil, "which", {"gcloud": found}.get)
+        assert platforms.find_program("gcloud") == path
+
+    @pytest.mark.windows("batch files")
+    def test_a_batch_file_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By its bare name, found on the PATH."""
+        (tmp_path / "fakecloud.cmd").write_text("@echo %1\n")
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        run = subprocess.run([platforms.find_program("fakecloud"), "token"], capture_output=True, check=True)
+        assert run.stdout.split() == [b"token"]
+
+    @pytest.mark.parametrize("character", '&|<>^%!"\n\r\x1a')
+    def test_what_cmd_would_interpret_is_found(self, windows: FakeWindows, character: str) -> None:
+        """cmd.exe runs ``a&calc`` as two commands; the index tells which part it is in."""
+        assert platforms.unsafe_for_batch([r"C:\gcloud.CMD", "auth", f"a{character}b"]) == 2
+
+    @pytest.mark.parametrize("name", ["x.cmd", "X.BAT", "x.bat. ."])
+    def test_each_batch_file_is_known(self, windows: FakeWindows, name: str) -> None:
+        """By its ending in any case; Windows drops dots and spaces from the end."""
+        assert platforms.unsafe_for_batch([name, "&"]) == 1
+        assert platforms.unsafe_for_batch([name, "a b", "--format=value(x)", r"C:\x", "\t", "\u20ac"]) is None
+
+    def test_a_program_takes_any_argument(self, windows: FakeWindows) -> None:
+        """No cmd.exe is between it and its arguments."""
+        assert platforms.unsafe_for_batch(["op.exe", "a&b"]) is None
+
+    def test_posix_has_no_batch_files(self, posix: None) -> None:
+        """There the ending says nothing."""
+        assert platforms.unsafe_for_batch(["x.cmd", "a&b"]) is None
+
+
+class TestOpenToRead:
+    """open_to_read, is_sharing_violation and is_device_path."""
+
+    def test_bytes_are_read_as_they_are(self, tmp_path: Path) -> None:
+        """No line end is translated, and Ctrl-Z is no end."""
+        (tmp_path / "key").write_bytes(b"a\r\nb\x1ac")
+        descriptor = platforms.open_to_read(str(tmp_path / "key"))
+        try:
+            assert os.read(descriptor, 100) == b"a\r\nb\x1ac"
+            assert not os.get_inheritable(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def test_an_open_file_can_be_removed(self, tmp_path: Path) -> None:
+        """A reader does not stand in the way of whoever rotates the key."""
+        (tmp_path / "key").write_bytes(b"old")
+        descriptor = platforms.open_to_read(str(tmp_path / "key"))
+        try:
+            (tmp_path / "key").unlink()
+            assert os.read(descriptor, 100) == b"old"
+        finally:
+            os.close(descriptor)
+
+    @pytest.mark.parametrize(("name", "error"), [("no", FileNotFoundError), ("a\0b", ValueError)])
+    def test_a_failure_is_the_systems(self, tmp_path: Path, name: str, error: type[Exception]) -> None:
+        """The kinds of errors are the same everywhere."""
+        with pytest.raises(error):
+            platforms.open_to_read(str(tmp_path / name))
+
+    @pytest.mark.posix("named pipes")
+    def test_a_pipe_without_a_writer_opens(self, tmp_path: Path) -> None:
+        """It must not wait; whoever opened it then sees that it is no regular file."""
+        os.mkfifo(tmp_path / "pipe")
+        os.close(platforms.open_to_read(str(tmp_path / "pipe")))
+
+    def test_windows_shares_it(self, windows: FakeWindows) -> None:
+        """For reading, writing and removing."""
+        windows.descriptor = 5
+        assert platforms.open_to_read("key") == 5
+        assert windows.opened == [("key", 0x8000_0000, 7, 0, 3, 0, 0)]
+        assert windows.closed == []
+
+    def test_windows_leaves_no_handle(self, windows: FakeWindows) -> None:
+        """Where there are too many descriptors, the handle is closed."""
+        with pytest.raises(OSError, match="too many"):
+            platforms.open_to_read("key")
+        assert windows.closed == [21]
+
+    @pytest.mark.windows("sharing modes")
+    def test_an_exclusive_writer_is_a_violation(self, tmp_path: Path) -> None:
+        """It is told from a lack of permission."""
+        winapi: Any = sys.modules["_winapi"]
+        (tmp_path / "key").write_bytes(b"old")
+        handle = winapi.CreateFile(str(tmp_path / "key"), 0x4000_0000, 0, 0, 3, 0, 0)
+        try:
+            with pytest.raises(PermissionError) as caught:
+                platforms.open_to_read(str(tmp_path / "key"))
+        finally:
+            winapi.CloseHandle(handle)
+        assert platforms.is_sharing_violation(caught.value)
+
+    @pytest.mark.parametrize(("number", "violation"), [(32, True), (33, True), (5, False), (None, False)])
+    def test_a_violation_has_its_numbers(self, number: int | None, violation: bool) -> None:
+        """Error 5 is access denied; no number is any other system's error."""
+        error = OSError(errno.EACCES, "no")
+        error.winerror = number  # type: ignore[attr-defined,unused-ignore]
+        assert platforms.is_sharing_violation(error) is violation
+
+    @pytest.mark.parametrize(
+        ("path", "device"),
+        [
+            (r"\\.\pipe\x", True),
+            ("//./pipe/x", True),
+            (r"\\.\COM1", True),
+            (r"\\?\pipe\x", True),
+            (r"\\server\PIPE\x", True),
+            (r"\\server\share\pipe\x", False),
+            (r"\\?\C:\key", False),
+            (r"C:\pipe\x", False),
+        ],
+    )
+    def test_a_device_is_known_by_its_path(
+        self, monkeypatch: pytest.MonkeyPatch, windows: FakeWindows, path: str, device: bool
+    ) -> None:
+        """Asking Windows what it is would connect to the pipe; POSIX has no such paths."""
+        assert platforms.is_device_path(path) is device
+        monkeypatch.setattr(platforms, "WINDOWS", False)
+        assert platforms.is_device_path(path) is False
+
+
+class TestPaths:
+    """expand and looks_like_path."""
+
+    @pytest.mark.parametrize(
+        ("path", "posix", "windows"),
+        [
+            ("$WHERE/key", "/there/key", "/there/key"),
+            ("${WHERE}/key", "/there/key", "/there/key"),
+            ("%WHERE%/key", "%WHERE%/key", "/there/key"),
+            ("%NOSUCH%/key", "%NOSUCH%/key", "%NOSUCH%/key"),
+            ("~/key", "/home/me/key", "/profile/me/key"),
+            ("key 100%", "key 100%", "key 100%"),
+            ("key", "key", "key"),
+        ],
+    )
+    @pytest.mark.parametrize("on_windows", [False, True])
+    def test_a_path_is_expanded_as_by_os_path(
+        self, monkeypatch: pytest.MonkeyPatch, on_windows: bool, path: str, posix: str, windows: str
+    ) -> None:
+        """``%VAR%`` is a variable on Windows alone, and the home has another name there."""
+        monkeypatch.setenv("WHERE", "/there")
+        monkeypatch.setenv("HOME", "/home/me")
+        monkeypatch.setenv("USERPROFILE", "/profile/me")
+        monkeypatch.setattr(platforms, "WINDOWS", on_windows)
+        assert platforms.expand(path) == (windows if on_windows else posix)
+
+    def test_no_home_leaves_the_path(self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A service may have none; the path is then one that does not exist."""
+        for name in ("HOME", "USERPROFILE", "HOMEPATH", "HOMEDRIVE"):
+            monkeypatch.delenv(name, raising=False)
+        assert platforms.expand("~/key") == "~/key"
+
+    def test_the_systems_own_rules_are_used(self) -> None:
+        """The module decides as Python does."""
+        assert (os.path is ntpath) is platforms.WINDOWS
+        assert (os.path is posixpath) is not platforms.WINDOWS
+
+    @pytest.mark.parametrize(
+        "text", [r"C:\nokey", "c:/nokey", r"$NOSUCH\key", r"\\host\share\key", "%APPDATA%/key", "//./pipe/key"]
+    )
+    def test_a_windows_path_is_one_there_alone(
+        self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        """A message may show it: it is no key."""
+        assert platforms.looks_like_path(text)
+        monkeypatch.setattr(platforms, "WINDOWS", False)
+        assert not platforms.looks_like_path(text)
+
+    @pytest.mark.parametrize("text", ["/9jabc==", "sk-abc", "ab:/x", "C:x", "%2Fabc/", "a/b"])
+    def test_what_may_be_a_key_is_no_path(self, windows: FakeWindows, text: str) -> None:
+        """base64 may begin with a slash, and a key may have a colon in it."""
+        assert not platforms.looks_like_path(text)
+
+
+class Terminal(io.StringIO):
+    """A terminal, or none."""
+
+    def __init__(self, terminal: bool = True) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def fileno(self) -> int:
+        return 1
+
+
+class TestColour:
+    """colour."""
+
+    def test_a_posix_terminal_takes_escape_codes(self, posix: None) -> None:
+        """Any does, but for one that TERM calls dumb, which the caller looks at."""
+        assert platforms.colour(Terminal())
+
+    @pytest.mark.parametrize("on_windows", [False, True])
+    def test_a_file_takes_none(self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, on_windows: bool) -> None:
+        """Nor does a stream that is not there, as with pythonw.exe."""
+        monkeypatch.setattr(platforms, "WINDOWS", on_windows)
+        assert not platforms.colour(Terminal(terminal=False))
+        assert not platforms.colour(None)
+
+    @pytest.mark.parametrize(
+        ("mode", "grants", "after", "result"),
+        [(7, False, 7, True), (3, True, 7, True), (3, False, 7, False), (None, True, None, False)],
+        ids=["on already", "switched on", "too old", "no console"],
+    )
+    def test_a_windows_console_is_asked(
+        self, windows: FakeWindows, mode: int | None, grants: bool, after: int | None, result: bool
+    ) -> None:
+        """Its mode says whether it takes them; before Windows 10 it cannot be told to."""
+        windows.console_mode, windows.console = mode, grants
+        assert platforms.colour(Terminal()) is result
+        assert windows.console_mode == after
+
+
+class TestSplitCommandLine:
+    """split_command_line."""
+
+    def test_posix_splits_as_its_shell_does(self, posix: None) -> None:
+        """Quotes of both kinds and backslashes count."""
+        assert platforms.split_command_line(r"""op read 'a b' "c d" e\ f""") == ["op", "read", "a b", "c d", "e f"]
+        assert platforms.split_command_line(" ") == []
+        with pytest.raises(ValueError, match="quot"):
+            platforms.split_command_line("op 'read")
+
+    def test_windows_splits_with_its_function(self, windows: FakeWindows) -> None:
+        """And returns the memory."""
+        windows.words = [r"C:\op.exe", "read x"]
+        assert platforms.split_command_line(r'C:\op.exe "read x"') == windows.words
+        assert len(windows.freed) == 1
+
+    def test_windows_has_no_words_for_nothing(self, windows: FakeWindows) -> None:
+        """The system would return the path of this process."""
+        windows.words = ["python.exe"]
+        assert platforms.split_command_line(" \t") == []
+
+    @pytest.mark.windows("CommandLineToArgvW")
+    def test_backslashes_are_kept_by_windows(self) -> None:
+        """They separate folders there."""
+        line = r' "C:\Program Files\op.exe" read C:\x\ "a \"b\"" '
+        assert platforms.split_command_line(line) == [r"C:\Program Files\op.exe", "read", "C:\\x\\", 'a "b"']
+
+
+class TestErrorText:
+    """error_text."""
+
+    @pytest.mark.parametrize("on_windows", [False, True])
+    def test_the_systems_words_are_returned(
+        self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, on_windows: bool
+    ) -> None:
+        """And not the exception's, which may hold a path."""
+        monkeypatch.setattr(platforms, "WINDOWS", on_windows)
+        assert platforms.error_text(OSError(errno.ENOENT, "/secret")) == os.strerror(errno.ENOENT)
+
+    @pytest.mark.parametrize(("number", "winerror"), [(10061, 10061), (10061, None), (errno.ENOENT, 3)])
+    def test_windows_own_numbers_have_words(self, windows: FakeWindows, number: int, winerror: int | None) -> None:
+        """os.strerror() would say "Unknown error" to a Winsock number."""
+        error = OSError(number, "a text of somebody's")
+        error.winerror = winerror  # type: ignore[attr-defined,unused-ignore]
+        assert platforms.error_text(error) == f"Text of {winerror or number}"
+
+    def test_a_large_number_is_posixs_on_posix(self, posix: None) -> None:
+        """Nothing of Windows is asked there."""
+        assert platforms.error_text(OSError(10061, "x")) == os.strerror(10061)
+
+    def test_without_a_number_it_is_the_class(self) -> None:
+        """There is nothing to ask the system about."""
+        assert platforms.error_text(TimeoutError()) == "TimeoutError"
+
+    @pytest.mark.windows("Winsock")
+    def test_a_refused_connection_has_words(self) -> None:
+        """In the language of the system."""
+        text = platforms.error_text(ConnectionRefusedError(10061, "x"))
+        assert len(text) > len("refused")
+        assert not text.startswith("Unknown")
+
+
+@pytest.mark.parametrize("missing", ["O_NONBLOCK O_NOCTTY", "fork waitid waitpid WNOHANG getuid killpg set_blocking"])
+def test_it_imports_where_the_system_has_less(missing: str) -> None:
+    """Not every Python has all of POSIX; nor does importing it load anything large."""
+    code = (
+        "import os, sys\n"
+        f"for name in {missing.split()}:\n    vars(os).pop(name, None)\n"
+        "import __future__, io, re, importlib, typing; before = set(sys.modules)\n"
+        f"exec(compile(open({platforms.__file__!r}).read(), 'platforms', 'exec'), {{'__name__': 'platforms'}})\n"
+        "print(*set(sys.modules) - before)"
+    )
+    run = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=True, text=True)
+    assert run.stdout.split() == []
+
+
+def test_threads_start_programs_side_by_side() -> None:
+    """No pipe's writing end leaks into another thread's program, which would keep it open."""
+    outcomes: list[bytes] = []
+
+    def run(number: int) -> None:
+        reader, writer = platforms.open_pipe()
+        with reader:
+            process = start(python(f"print({number})"), stdout=writer)
+            os.close(writer)
+            outcomes.append(read_all(reader).strip())
+            ended(process)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in itertools.chain(threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [b"%d" % number for number in range(8)]
