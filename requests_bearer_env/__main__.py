@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
-import shlex
 import sys
+import textwrap
+import threading
 from functools import partial
-from itertools import chain
 from math import nan
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from . import BearerEnvAuth, __version__, command
+from . import BearerEnvAuth, __version__, platforms
+from .destination import host_pattern
+from .errors import COMMAND_LINE
+from .sources.command import command
+from .sources.env import EnvSource
+from .sources.file import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from .doctor.report import Check
 
 #: How a status is shown, and in which colour of a terminal.
 _STATUS = {"ok": ("ok", "32"), "warn": ("warn", "33"), "fail": ("FAIL", "31")}
 
+#: The width of what stands before a line's text, and the least that is left for the text.
+_INDENT, _NARROWEST = 15, 25
+
+#: Seconds after which a terminal shows that the check is waiting for something.
+_PATIENCE = 0.5
+
 #: argparse repeats what it was given, which may be a key in the wrong place.
 _ECHO = re.compile(r"(unrecognized arguments|invalid choice|ignored explicit argument).*", re.DOTALL)
 
-#: Beyond it, seconds and days are a mistake, and too much for timers.
-_LARGEST = 1e8
-
 _LAST_PORT = 65535
 
-#: What a shell makes of a program that was interrupted.
+#: The exit status that shells report for a program that was interrupted.
 _INTERRUPTED = 130
+
+
+class _UnwrittenError(Exception):
+    """Standard output does not take the result; the argument is the reason."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,11 +101,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--env", metavar="NAME", help="the environment variable with the key (default: BEARER_TOKEN)")
     source.add_argument("--file", metavar="PATH", help="the file with the key")
     source.add_argument(
-        "--command", metavar="'PROGRAM ARG ...'", type=_words, help="a program that prints the key; no shell is used"
+        "--command",
+        metavar="'PROGRAM ARG ...'",
+        type=_words,
+        help="a program that prints the key; no shell is used; in cmd, put double quotes around all",
     )
     for option, text in (("--host", "a host that the key is bound to"), ("--allow-http", "a host for plain HTTP")):
         parser.add_argument(option, action="append", nargs="+", default=[], metavar="HOST", help=text)
-    parser.add_argument("--method", type=_method, default="GET", help="the method of the request (default: GET)")
+    parser.add_argument("--method", default="GET", help="the method of the request (default: GET)")
     parser.add_argument(
         "--timeout", type=_number, default=10, metavar="SECONDS", help="for the network, and for PROGRAM (default: 10)"
     )
@@ -102,112 +118,190 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _words(text: str) -> list[str]:
     try:
-        words = shlex.split(text)
+        words = platforms.split_command_line(text)
     except ValueError:
         words = []
     if not words:
-        raise argparse.ArgumentTypeError("is blank, or has a quote that is not closed")
+        raise argparse.ArgumentTypeError("it is blank or has a quote that is not closed")
     return words
-
-
-def _method(text: str) -> str:
-    if not (text.isascii() and text.isalpha()):
-        raise argparse.ArgumentTypeError("is not a word of letters")
-    return text
 
 
 def _number(text: str) -> float:
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
-        number = nan
-    if not 0 < number < _LARGEST:
-        raise argparse.ArgumentTypeError("is not a positive number of a sensible size")
-    return number
+        return nan  # argparse would show the text
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    from .doctor import diagnose
+    from .doctor.examination import examine
 
     url = options.url or _url_among(options.host) or _url_among(options.allow_http)
-    auth = _auth(parser, options)
     try:
-        checks = diagnose(auth, url, method=options.method, timeout=options.timeout, max_age=options.max_age)
-    except Exception as error:
-        # Its message and traceback are not shown, for who knows what they hold.
-        print(f"the check itself failed ({type(error).__name__}), which is a defect: report it", file=sys.stderr)
+        checks = examine(
+            _auth(options),
+            url,
+            method=options.method,
+            timeout=options.timeout,
+            max_age=options.max_age,
+            wording=COMMAND_LINE,
+        )
+    except ValueError as error:  # says which option is wrong, and does not show it
+        parser.error(str(error))
+    try:
+        return _print_json(checks) if options.json else _print_lines(checks)
+    except _UnwrittenError as error:
+        _complain(f"the result cannot be written: {error}")
         return 1
-    written = _write(_as_json(checks) if options.json else _as_text(checks, colour=_in_colour()))
-    return 0 if written and not _failed(checks) else 1
+    except Exception as error:
+        # Its message and traceback may hold anything, so they are not shown.
+        _complain(f"the check itself failed ({type(error).__name__}), which is a defect: report it")
+        return 1
 
 
 def _url_among(groups: list[list[str]]) -> str | None:
-    """The URL, if it stood behind the hosts of an option, which takes whatever follows."""
+    """The URL, if it stood after the hosts of an option, which takes whatever follows."""
     if groups and len(groups[-1]) > 1 and "://" in groups[-1][-1]:
         return groups[-1].pop()
     return None
 
 
-def _auth(parser: argparse.ArgumentParser, options: argparse.Namespace) -> BearerEnvAuth:
-    """What the requests in question are made with."""
+def _auth(options: argparse.Namespace) -> BearerEnvAuth:
+    """What the requests in question are made with.
+
+    Raises:
+        ValueError: An option has a wrong value; the message names the option.
+    """
+    if options.env is not None:
+        EnvSource(options.env, "--env", COMMAND_LINE.file)
+    if options.file is not None:
+        FileSource(options.file, "--file")
+    return BearerEnvAuth(
+        options.env,
+        file=options.file,
+        provider=options.command and command(options.command, timeout=options.timeout),
+        hosts=_hosts("--host", options.host, wildcards=True) or None,
+        allow_http=_hosts("--allow-http", options.allow_http, wildcards=False),
+    )
+
+
+def _hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> list[str]:
+    """The hosts of an option, which may come several times."""
+    hosts = [host for group in groups for host in group]
+    for number, host in enumerate(hosts, start=1):
+        host_pattern(f"{option} item {number}", host, wildcards=wildcards)
+    return hosts
+
+
+def _print_json(checks: Iterator[Check]) -> int:
+    found = list(checks)
+    ok = not any(check.status == "fail" for check in found)
+    _write(json.dumps({"ok": ok, "checks": [check._asdict() for check in found]}, indent=2))
+    return 0 if ok else 1
+
+
+def _print_lines(checks: Iterator[Check]) -> int:
+    """Print each line as soon as it is known."""
+    colour, width, failed = _in_colour(), _width(), False
+    while True:
+        with _sign_of_life():
+            check = next(checks, None)
+        if check is None:
+            return 1 if failed else 0
+        failed = failed or check.status == "fail"
+        _write(_as_text(check, colour=colour, width=width))
+
+
+def _as_text(check: Check, *, colour: bool, width: int | None) -> str:
+    """A line of the report, and below it what to do."""
+    word, code = _STATUS[check.status]
+    shown = f"\x1b[{code}m{word:4}\x1b[0m" if colour else f"{word:4}"
+    lines = [*_wrapped(check.detail, width), *(_wrapped(check.remedy, width) if check.remedy else ())]
+    return f"{shown}  {check.name:7}  " + f"\n{'':{_INDENT}}".join(lines)
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    if width is None:
+        return [text]
+    room = max(width - _INDENT, _NARROWEST)
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+
+
+def _width() -> int | None:
+    """The width to wrap at; None if the output is no terminal and ``$COLUMNS`` is not set."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns[:9]) > 0:
+        return int(columns[:9])
+    out = _stdout()
+    if out is None or not out.isatty():
+        return None
     try:
-        return BearerEnvAuth(
-            options.env,
-            file=options.file,
-            provider=options.command and command(options.command, timeout=options.timeout),
-            hosts=list(chain.from_iterable(options.host)) or None,
-            allow_http=list(chain.from_iterable(options.allow_http)),
-        )
-    except ValueError as error:  # says which argument, and not what it was
-        parser.error(str(error))
+        return os.get_terminal_size(out.fileno()).columns or None
+    except (OSError, ValueError):  # what stands in for a terminal has no descriptor
+        return None
 
 
-def _failed(checks: Sequence[Check]) -> bool:
-    return any(check.status == "fail" for check in checks)
+@contextlib.contextmanager
+def _sign_of_life() -> Generator[None, None, None]:
+    """Show on a terminal that the check is waiting, until it goes on."""
+    err: TextIO | None = sys.stderr
+    if err is None or not err.isatty():
+        yield
+        return
+    text = "waiting ..."
+    shown: list[str] = []
 
+    def show() -> None:
+        shown.append(text)
+        print(text, end="", file=err, flush=True)
 
-def _as_json(checks: Sequence[Check]) -> str:
-    return json.dumps({"ok": not _failed(checks), "checks": [check._asdict() for check in checks]}, indent=2)
-
-
-def _as_text(checks: Sequence[Check], *, colour: bool) -> str:
-    lines: list[str] = []
-    for check in checks:
-        word, code = _STATUS[check.status]
-        shown = f"\x1b[{code}m{word:4}\x1b[0m" if colour else f"{word:4}"
-        lines.append(f"{shown}  {check.name:7}  {check.detail}")
-        if check.remedy:
-            lines.append(f"{'':15}{check.remedy}")
-    return "\n".join(lines)
+    timer = threading.Timer(_PATIENCE, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if shown:
+            print(f"\r{'':{len(text)}}\r", end="", file=err, flush=True)
 
 
 def _stdout() -> TextIO | None:
-    """Where results go; None if the process was started without."""
+    """Where results go; None if the process was started without, as with pythonw."""
     out: TextIO | None = sys.stdout
     return out
 
 
 def _in_colour() -> bool:
-    out = _stdout()
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and out is not None and out.isatty()
+    return wanted and platforms.colour(_stdout())
 
 
-def _write(text: str) -> bool:
-    """Print a result, and say so if that cannot be done."""
+def _write(text: str) -> None:
+    """Print a result; without standard output the exit status alone tells it.
+
+    Raises:
+        _UnwrittenError: The output does not take it.
+    """
     out = _stdout()
     if out is None:
-        print("the result cannot be written: there is no standard output", file=sys.stderr)
-        return False
+        return
     try:
-        # A path may have letters that the terminal's encoding has not.
-        print(text.encode(out.encoding, "backslashreplace").decode(out.encoding), flush=True)
+        # A path may have characters that the output's encoding lacks; a StringIO has no encoding.
+        encoding = out.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=out, flush=True)
     except OSError as error:
         # What is left in the buffer would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-        print(f"the result cannot be written: {error.strerror}", file=sys.stderr)
-        return False
-    return True
+        reason = platforms.error_text(error)
+    else:
+        return
+    raise _UnwrittenError(reason)
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _port(text: str) -> int:

@@ -1,18 +1,17 @@
-"""BearerEnvAuth: is the destination allowed, what is the key, set the header, watch for a 401."""
+"""BearerEnvAuth: may the key go there, what is it, set the header, watch for a refusal."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, NoReturn
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from requests.auth import AuthBase
 
-from .destination import Destination
-from .errors import BearerAuthError, MissingKeyError, bare, clear_frames
-from .retry import Retry, beginning, hooked
-from .sources.base import EnvSource, FileSource, Source
-from .sources.cache import CachedProviderSource
-from .sources.provider import ProviderSource
+from .destination import Destination, origin_of
+from .errors import BearerAuthError, without_traceback
+from .retry import Retry, Trust, body_position, hooked
+from .sources import Sources, make_sources
 
 if TYPE_CHECKING:
     import os
@@ -21,56 +20,77 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from .credential import Credential
-    from .sources.provider import Provider
-
-#: The hooks of a request that has none.
-_NO_HOOKS: dict[str, list[object]] = {"response": []}
-
-#: The variable that is read when no source is named.
-DEFAULT_ENV = "BEARER_TOKEN"
+    from .retry import Auth
+    from .sources.base import Provider
 
 
-class BearerEnvAuth(AuthBase):
+class KeyAuth(AuthBase, Trust):
+    """What `BearerEnvAuth` and `MountedAuth` share: they are immutable, and each is the `Trust` of its own requests."""
+
+    @abstractmethod
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Authorise a request that requests has prepared.
+
+        Raises:
+            BearerAuthError: It must not or cannot be authorised; it carries ``request=``, which is unchanged.
+        """
+
+    def __deepcopy__(self, memo: object) -> KeyAuth:
+        # What it holds stays the same: a provider may hold what cannot be copied, such as a lock.
+        return copy.copy(self)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
+
+
+class BearerEnvAuth(KeyAuth):
     """Sends an API key as ``Authorization: Bearer <key>``, from outside the code and only over https.
 
     Give it to requests as ``auth=``, for one call or for a session::
 
         requests.post("https://tgw.local/v1/completions", json=payload, auth=BearerEnvAuth("TGW_API_KEY"))
 
-    The sources named are asked in the order env, file, provider, anew for every request; the first
-    that has a key wins. When the server answers 401 they are asked once more, and if the key has
-    changed the request is sent again, once. Objects are immutable, hashable, equal by their
+    The sources that are named are read in the order env, file, provider, anew for every request; the
+    first that has a key wins. When the server refuses the key they are read once more, and if the key
+    has changed the request is sent again, once. Objects are immutable, hashable, equal by their
     arguments, picklable (without the key) and safe to share between threads.
 
     Args:
         env: The name of an environment variable. If it is unset or blank and the variable of that
-            name with ``_FILE`` appended is set, the key is in the file that one names. Without any
-            source, ``BEARER_TOKEN``.
+            name with ``_FILE`` appended is set, the key is in the file that the latter names. If no
+            source is named, ``BEARER_TOKEN``.
         file: The path of a file with the key, in UTF-8, of at most 16 KiB. ``~`` and ``$VAR`` are
-            expanded at each request.
+            expanded at each request. Only a regular file is read.
         provider: A callable without arguments that returns the key as a str, as bytes in ASCII, or
-            None for no key. It must not wait for another thread that uses this very auth. See
-            `command` for one that runs a program.
-        ttl: Seconds to keep the provider's key; all threads share it. Some 80 to 90 % into that
-            time one thread asks ahead. Without it, the provider is called for every request.
-        hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (any
-            depth of subdomain, not the domain itself), ``tgw.local:5000``; without a port, any port.
-            After a redirect to one of them the key is sent there if the server answers 401.
-        allow_http: Hosts, without wildcards, that may be reached by plain HTTP, and only directly:
-            not if the environment's proxy settings apply. ``proxies=`` and ``session.proxies`` are not seen.
+            None for no key. It must not wait for another thread that uses the same auth. `command`
+            makes one that runs a program.
+        ttl: Seconds for which the provider's key is cached; all threads share it. After 80 to 90 % of
+            that time one thread asks ahead. Without it, the provider is called for every request.
+        hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (every
+            subdomain, but not ``example.org``), ``tgw.local:5000``; without a port, any port. After a
+            redirect to one of them over https the key is sent there if the server refuses the request.
+        allow_http: Hosts, without wildcards, that may be reached by plain HTTP, and only directly: not if
+            the environment's proxy settings apply. ``proxies=`` and ``session.proxies`` are not seen.
+        refresh_on: One or more statuses, from 400 to 599, that refuse a key: 401 alone by default; Jupyter
+            Server answers 403, LiteLLM 400. A Bearer challenge with ``error="invalid_token"`` refuses it
+            at any status.
 
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: ``env`` is no variable's name (it is not shown, for it may be the key); ``hosts`` is
             empty or not host patterns; ``allow_http`` has a wildcard; ``ttl`` is not positive and finite or
-            comes without a provider; ``file`` is blank.
+            comes without a provider; ``file`` is blank; ``refresh_on`` is empty or no such status.
 
     Each request may raise a `BearerAuthError` before anything is sent; see `requests_bearer_env.errors`.
     The header is that of RFC 6750 section 2.1; the hook is what requests' documentation calls a response hook.
     """
 
     destination: Destination
-    sources: tuple[Source, ...]
+    sources: Sources
+    refresh_on: frozenset[int]
 
     def __init__(
         self,
@@ -81,80 +101,64 @@ class BearerEnvAuth(AuthBase):
         ttl: float | None = None,
         hosts: Iterable[str] | str | None = None,
         allow_http: Iterable[str] | str = (),
+        refresh_on: Iterable[int] | int = (401,),
     ) -> None:
-        made: tuple[tuple[Source, ...], Destination] | TypeError | ValueError
         try:
-            made = _sources(env, file, provider, ttl), Destination(hosts, allow_http)
+            # Attributes are read-only.
+            vars(self).update(
+                sources=make_sources(env, file, provider, ttl),
+                destination=Destination(hosts, allow_http),
+                refresh_on=_statuses(refresh_on),
+            )
         except (TypeError, ValueError) as error:
-            made = bare(error)
-        if isinstance(made, Exception):
-            # Any of them may be the key: neither this frame nor those below show it.
-            del env, file, provider, ttl, hosts, allow_http
-            raise made
-        # Straight into the dict: attributes are read-only.
-        self.__dict__["sources"], self.__dict__["destination"] = made
+            wrong = without_traceback(error)
+        else:
+            return
+        # Any argument may be the key: neither this frame nor those below show it.
+        del env, file, provider, ttl, hosts, allow_http, refresh_on
+        raise wrong
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Authorise a request that requests has prepared.
-
-        Raises:
-            BearerAuthError: It must not or cannot be authorised; it carries ``request=``, which is unchanged.
-        """
-        url = r.url
+        """Authorise a request that requests has prepared; see `KeyAuth`."""
         try:
-            # All that need not be parsed for is an https URL that may go anywhere.
-            if self.destination.hosts is not None or not url or url[:8] != "https://":
-                self.destination.check(url)
-            credential = self.credential()
+            self.destination.check(r.url)
+            credential: Any = self.sources.read().credential  # never None: that would be a MissingKeyError
         except BearerAuthError as error:
             error.request = r
             raise
         body = r.body
-        replay = None if body is None or type(body) is bytes else beginning(body)
-        retry = Retry(self, url, replay)
-        r.hooks = {"response": [retry]} if r.hooks == _NO_HOOKS else hooked(r.hooks, retry)
+        replay = None if body is None or isinstance(body, (bytes, str)) else body_position(body)
         r.headers["Authorization"] = credential
+        r.hooks = hooked(r.hooks, Retry(self, self, r.url, credential, replay))
         return r
 
     def credential(self) -> Credential:
-        """Ask the sources in turn.
+        """Read the sources in turn, as a request does, but without asking where the key may go.
 
         Returns:
-            The header's value: a str that does not show itself.
+            The header's value: a str that hides itself in ``repr``.
 
         Raises:
             InvalidKeyError: A source has something that cannot be a key.
             KeySourceError: A source failed.
-            MissingKeyError: None has a key.
+            MissingKeyError: No source has a key.
         """
-        try:
-            for source in self.sources:
-                credential = source.credential()
-                if credential is not None:
-                    return credential
-        except BaseException as error:
-            clear_frames(error)
-            raise
-        reasons = "; ".join(source.absence() for source in self.sources)
-        raise MissingKeyError(f"there is no key to send: {reasons}; put the key there")
+        return cast("Credential", self.sources.read().credential)
 
-    def forget(self, refused: object, sent: float) -> None:
-        """Drop what is kept, if the server refused a header's value that was sent at a time of `time.monotonic`.
-
-        A key that was asked for since then stays, though it may be the same: so threads that are
-        refused at once ask once.
-        """
-        for source in self.sources:
-            source.forget(refused, sent)
+    def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
+        """Say whether the key may go to a URL of a redirect chain; see `requests_bearer_env.retry.Trust`."""
+        at_origin = origin_of(url) == origin_of(start)
+        if not (at_origin or self.destination.names(url)) or not self.destination.permits(url):
+            return False, None
+        return True, self if at_origin or url.startswith("https:") else None
 
     def _config(self) -> dict[str, Any]:
         """The arguments that make an equal object."""
-        config: dict[str, Any] = {}
-        for source in self.sources:
-            config.update(source.options())
+        config = self.sources.options()
         if self.destination.hosts is not None:
             config["hosts"] = self.destination.hosts.patterns
         config["allow_http"] = self.destination.allow_http.patterns
+        config["refresh_on"] = tuple(sorted(self.refresh_on))
         return config
 
     def __eq__(self, other: object) -> bool:
@@ -164,18 +168,16 @@ class BearerEnvAuth(AuthBase):
         # A provider need not be hashable, so it is left to __eq__.
         return hash(tuple(item for item in self._config().items() if item[0] != "provider"))
 
-    def __deepcopy__(self, memo: object) -> BearerEnvAuth:
-        # The provider stays the same: it may hold what cannot be copied, such as a lock.
-        return copy.copy(self)
-
     def __repr__(self) -> str:
-        if "destination" not in vars(self):
+        if not vars(self):
             return f"<{type(self).__name__}, not made>"
-        parts = [repr(source) for source in self.sources]
+        parts = [repr(self.sources)]
         if self.destination.hosts is not None:
             parts.append(f"hosts={list(self.destination.hosts.patterns)}")
         if self.destination.allow_http.patterns:
             parts.append(f"allow_http={list(self.destination.allow_http.patterns)}")
+        if self.refresh_on != frozenset({401}):
+            parts.append(f"refresh_on={sorted(self.refresh_on)}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -184,24 +186,17 @@ class BearerEnvAuth(AuthBase):
     def __setstate__(self, state: dict[str, Any]) -> None:
         BearerEnvAuth.__init__(self, **state)
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is immutable: make another one")
-
-
-def _sources(
-    env: str | None, file: str | os.PathLike[str] | None, provider: Provider | None, ttl: float | None
-) -> tuple[Source, ...]:
-    """The sources that are named, in the order they are asked, or the default."""
-    sources: list[Source] = []
-    if env is not None:
-        sources.append(EnvSource(env))
-    if file is not None:
-        sources.append(FileSource(file))
-    if provider is not None:
-        sources.append(ProviderSource(provider) if ttl is None else CachedProviderSource(provider, ttl))
-    elif ttl is not None:
-        raise ValueError("ttl= comes without provider=, and only a provider's key is kept: leave it out")
-    return tuple(sources) or (EnvSource(DEFAULT_ENV),)
+def _statuses(refresh_on: Iterable[int] | int) -> frozenset[int]:
+    """Check the statuses that refuse a key."""
+    given = [refresh_on] if isinstance(refresh_on, int) else refresh_on
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise TypeError(f"refresh_on= is {type(given).__name__}: give statuses such as (401, 403)")
+    statuses = frozenset(given)
+    if not all(type(status) is int for status in statuses):
+        raise TypeError("refresh_on= has an item that is no int: give statuses such as (401, 403)")
+    if not statuses or not all(400 <= status <= 599 for status in statuses):
+        raise ValueError(
+            "refresh_on= is empty or has a status that is not from 400 to 599: give statuses such as (401, 403)"
+        )
+    return statuses

@@ -7,32 +7,35 @@ in IDNA form. An origin is scheme, host and port (RFC 6454).
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from requests import PreparedRequest
 from requests.exceptions import RequestException
 from requests.utils import get_environ_proxies, select_proxy
 
-from .errors import InsecureTransportError, UntrustedHostError
+from .errors import BearerAuthError, InsecureTransportError, UntrustedHostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PORTS = {"http": 80, "https": 443}
 
-#: Scheme, host and port of a prepared URL; what does not match is nowhere a key may go. Stricter
-#: than urllib's and urllib3's parsers where these two differ: no backslash, one @, no white space.
-_URL = re.compile(
+#: Scheme, host and port of a prepared URL; a URL that does not match never gets a key. It is stricter
+#: than the parsers of urllib and urllib3, because those two differ: no backslash, one @, no white space.
+_URL = (
     r"(https?)://"
     r"(?:[^/?#@\\\s]*@)?"
     r"([^/?#@:\\\s\[\]]+|\[[0-9a-f:.]+(?:%[^/?#@\\\s\]]+)?\])"
     r"(?::([0-9]{0,5}))?"
-    r"(?=[/?#]|\Z)",
-    re.ASCII | re.IGNORECASE,
+    r"(?=[/?#]|\Z)"
 )
 
+#: An https URL that needs no closer look if the key may go to any host.
+_ORDINARY = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?(?:[/?#]|\Z)", re.ASCII)
+
 #: A host pattern: an optional ``*.``, a name or an address, an optional port.
-_PATTERN = re.compile(r"(\*\.)?((?!\.)[^/?#@:\\\s\[\]%*,]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_PATTERN = r"(\*\.)?((?!\.)[^/?#@:\\\s\[\]%*,]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?"
 
 
 class Origin(NamedTuple):
@@ -47,9 +50,15 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.host}{port}"
 
 
-def origin_of(url: str | None) -> Origin | None:
+@cache
+def _url_pattern() -> re.Pattern[str]:
+    """The compiled `_URL`; compiling it takes a good part of importing this package, and not every program needs it."""
+    return re.compile(_URL, re.ASCII | re.IGNORECASE)
+
+
+def origin_of(url: object) -> Origin | None:
     """The origin of a prepared URL, or None if it is not a plain http or https URL."""
-    match = _URL.match(url) if isinstance(url, str) else None
+    match = _url_pattern().match(url) if isinstance(url, str) else None
     if match is None:
         return None
     scheme, host, port = match.groups()
@@ -75,9 +84,12 @@ class Hosts:
             ValueError: One is not a host pattern.
         """
         if isinstance(patterns, (bytes, bool)) or not hasattr(patterns, "__iter__"):
-            raise TypeError(f"{option}= takes host names, not {type(patterns).__name__}: name the hosts in a list")
+            raise TypeError(f"{option}= is {type(patterns).__name__}: give host names in a list")
         items = [patterns] if isinstance(patterns, str) else list(patterns)
-        parsed = {_pattern(f"{option}= item {number}", item, wildcards) for number, item in enumerate(items, start=1)}
+        parsed = {
+            host_pattern(f"{option}= item {number}", item, wildcards=wildcards)
+            for number, item in enumerate(items, start=1)
+        }
         self._patterns = tuple(sorted(f"{host}:{port}" if port else host for host, port in parsed))
         self._exact = frozenset(item for item in parsed if not item[0].startswith("*"))
         self._suffixes = tuple((host[1:], port) for host, port in parsed if host.startswith("*"))
@@ -98,18 +110,32 @@ class Hosts:
         )
 
 
-def _pattern(what: str, item: object, wildcards: bool) -> tuple[str, int | None]:
-    """Host (perhaps with ``*.``) and port of one pattern, normalised as requests does a URL's."""
+def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int | None]:
+    """Check one pattern, and normalise it as requests normalises the host of a URL.
+
+    Args:
+        what: What to call it in messages, such as ``hosts= item 1``.
+        item: The pattern.
+        wildcards: Whether ``*.`` is accepted.
+
+    Returns:
+        Its host, perhaps with ``*.`` before it, and its port, if it has one.
+
+    Raises:
+        TypeError: It is no str.
+        ValueError: It is no host pattern.
+    """
     if not isinstance(item, str):
-        raise TypeError(f"{what} is {type(item).__name__}, not a host name: write it as a str")
+        raise TypeError(f"{what} is {type(item).__name__}: give a host name as a str")
     if "//" in item:
-        raise ValueError(f"{what} is a URL, not a host: write its host alone, such as api.example.com")
-    match = _PATTERN.fullmatch(f"[{item}]" if item.count(":") > 1 and "[" not in item else item)
+        raise ValueError(f"{what} is a URL, not a host: give its host alone, such as api.example.com")
+    if "*" in item and not wildcards:
+        raise ValueError(f"{what} is a wildcard: name each host that may be reached by plain HTTP, such as 127.0.0.1")
+    match = re.fullmatch(_PATTERN, f"[{item}]" if item.count(":") > 1 and "[" not in item else item)
     if match is None:
-        raise ValueError(f"{what} is not a host: write api.example.com, *.example.com or tgw.local:5000")
+        examples = "api.example.com, *.example.com or tgw.local:5000" if wildcards else "localhost or 127.0.0.1"
+        raise ValueError(f"{what} is not a host: write it like {examples}")
     star, host, port = match.groups()
-    if star and not wildcards:
-        raise ValueError(f"{what} is a wildcard: name each host that may be reached by plain HTTP")
     if star and (host[0] == "[" or host.rpartition(".")[2].isdigit()):
         raise ValueError(f"{what} is a wildcard on an address, which has no subdomains: name the address")
     if port and not 0 < int(port) < 65536:
@@ -147,35 +173,51 @@ class Destination:
         if self.hosts is not None and not self.hosts.patterns:
             raise ValueError("hosts= is empty, which would allow no host: name the hosts, or leave it out")
 
-    def check(self, url: str | None) -> None:
-        """Return if a key may be sent to a prepared URL.
+    def check(self, url: object) -> None:
+        """Return if a key may be sent to a prepared URL, or to one that was set by hand.
 
         Raises:
             InsecureTransportError: It is not https, nor a direct connection that ``allow_http=`` permits.
             UntrustedHostError: ``hosts=`` does not name its host.
         """
+        if self.hosts is None and type(url) is str and _ORDINARY.match(url):
+            return
+        refusal = self._refusal(url)
+        if refusal is not None:
+            raise refusal
+
+    def permits(self, url: object) -> bool:
+        """Whether a key may be sent to a URL: `check` as a yes or no."""
+        return self._refusal(url) is None
+
+    def _refusal(self, url: object) -> BearerAuthError | None:
+        """Why a key may not be sent to a URL; None if it may."""
         origin = origin_of(url)
         if origin is None:
-            raise InsecureTransportError(
-                "the key was not sent because the URL has no https:// and plain host name: correct the URL"
+            return InsecureTransportError(
+                "the key was not sent because the URL is not http or https with a plain host name", "correct the URL"
             )
+        host = origin.host.strip("[]")
         if origin.scheme != "https" and not self.allow_http.name(origin):
-            raise InsecureTransportError(
-                f"the key was not sent to {origin} because plain HTTP shows it to everyone on the way: "
-                f"use https://, or if you trust that way, allow_http=[{origin.host!r}]"
+            return InsecureTransportError(
+                f"the key was not sent to {origin} because plain HTTP shows it to everyone on the network path",
+                "use https://, or, if you trust that path, {allow_http}",
+                host=host,
             )
         if self.hosts is not None and not self.hosts.name(origin):
-            raise UntrustedHostError(
-                f"the key was not sent to {origin} because hosts= names only {', '.join(self.hosts.patterns)}: "
-                "correct the URL, or add the host if the key belongs there"
+            return UntrustedHostError(
+                f"the key was not sent to {origin} because it is bound to {', '.join(self.hosts.patterns)}",
+                "correct the URL, or name the host with {hosts} if the key belongs there",
             )
-        if origin.scheme != "https" and url is not None and _environment_proxy(url):
-            raise InsecureTransportError(
-                f"the key was not sent to {origin} because the environment's proxy settings would route it through "
-                f"a proxy in clear: connect directly with NO_PROXY={origin.host.strip('[]')}, or use https://"
+        if origin.scheme != "https" and _environment_proxy(str(url)):
+            return InsecureTransportError(
+                f"the key was not sent to {origin} because the environment's proxy settings route it through a proxy, "
+                "which could read it over plain HTTP",
+                f"connect directly with NO_PROXY={host}, or use https://",
             )
+        return None
 
-    def names(self, url: str | None) -> bool:
+    def names(self, url: object) -> bool:
         """Whether ``hosts=`` was given and names the URL's host."""
         origin = origin_of(url)
         return self.hosts is not None and origin is not None and self.hosts.name(origin)

@@ -19,28 +19,107 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from requests.exceptions import RequestException
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from requests import PreparedRequest
 
 
-def bare(error: TypeError | ValueError) -> TypeError | ValueError:
+class Wording(NamedTuple):
+    """What a user calls the options that a remedy names; ``{host}`` stands for the host in question."""
+
+    file: str
+    provider: str
+    hosts: str
+    allow_http: str
+
+
+PYTHON = Wording("file=", "provider=", "hosts=", "allow_http=['{host}']")
+COMMAND_LINE = Wording("--file", "--command", "--host", "--allow-http {host}")
+HTTPIE = Wording("-a @PATH", "provider= in Python", "hosts= in Python", "-A bearer-env-local (this machine only)")
+
+
+class BearerAuthError(RequestException):
+    """The request was not sent because it could not be authorised safely.
+
+    Attributes:
+        problem: What was seen, and where.
+        remedy: What to do about it.
+    """
+
+    problem: str
+
+    def __init__(
+        self,
+        problem: str,
+        remedy: str = "",
+        *,
+        host: str = "",
+        wording: Wording = PYTHON,
+        request: PreparedRequest | None = None,
+    ) -> None:
+        """Say what was seen and what to do.
+
+        Args:
+            problem: What was seen, and where.
+            remedy: What to do. The fields of `Wording` stand for the options' names, as in ``{provider}``.
+            host: The host that an option in the remedy would name.
+            wording: The options' names.
+            request: The request that was not sent.
+        """
+        self.problem = problem
+        self._template = remedy
+        self._host = host
+        self._wording = wording
+        super().__init__(f"{problem}: {self.remedy}" if remedy else problem, request=request)
+
+    @property
+    def remedy(self) -> str:
+        """What to do; blank if there is nothing to say."""
+        options = self._wording._asdict().items()
+        return self._template.format(**{option: name.format(host=self._host) for option, name in options})
+
+    def copy(self, wording: Wording | None = None) -> BearerAuthError:
+        """The same error without traceback and request, perhaps in the words of another user interface."""
+        copied = type(self)(self.problem, self._template, host=self._host, wording=wording or self._wording)
+        copied.__cause__ = self.__cause__
+        return copied
+
+
+class MissingKeyError(BearerAuthError):
+    """No source had a key; the message names each source and what was found there."""
+
+
+class InvalidKeyError(BearerAuthError, ValueError):
+    """A source had something that cannot be sent as a bearer key."""
+
+
+class KeySourceError(BearerAuthError):
+    """A source failed, so it is unknown whether it has a key.
+
+    When a provider raised, its exception is the ``__cause__``.
+    """
+
+
+class InsecureTransportError(BearerAuthError):
+    """The URL is not https, so the key would be readable on the network path."""
+
+
+class UntrustedHostError(BearerAuthError):
+    """The URL's host is not one that ``hosts=`` names."""
+
+
+def without_traceback(error: TypeError | ValueError) -> TypeError | ValueError:
     """The same error of a constructor without the frames it has passed, whose locals may be the key."""
     return TypeError(str(error)) if isinstance(error, TypeError) else ValueError(str(error))
 
 
-def _is_ours(frame: FrameType) -> bool:
-    """Whether a frame runs code of this package or of a package in it."""
-    return str(frame.f_globals.get("__package__")).partition(".")[0] == __package__
-
-
 def clear_frames(error: BaseException) -> None:
-    """Clear the locals of this package's frames that an exception, or what it came from, has left.
+    """Clear the locals of this package's frames that an exception, or its causes, passed.
 
-    They may be the key, whatever has ended them: also an interrupt, in the middle of anything.
+    They may be the key, whichever exception it is: an interrupt can arrive between any two instructions.
     """
     todo: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -51,33 +130,7 @@ def clear_frames(error: BaseException) -> None:
         seen.add(id(current))
         todo += [current.__cause__, current.__context__]
         for frame, _ in traceback.walk_tb(current.__traceback__):
-            if _is_ours(frame):
-                with contextlib.suppress(RuntimeError):  # it still runs
+            package = str(frame.f_globals.get("__package__")).partition(".")[0]
+            if package == __package__:
+                with contextlib.suppress(RuntimeError):  # the frame is still running
                     frame.clear()
-
-
-class BearerAuthError(RequestException):
-    """The request was not sent because it could not be authorised safely."""
-
-
-class MissingKeyError(BearerAuthError):
-    """None of the sources had a key; the message names each and what was found there."""
-
-
-class InvalidKeyError(BearerAuthError, ValueError):
-    """A source had something that cannot be sent as a bearer key."""
-
-
-class KeySourceError(BearerAuthError):
-    """A source failed, so nobody can tell whether it has a key.
-
-    When a provider raised, its exception is the ``__cause__``.
-    """
-
-
-class InsecureTransportError(BearerAuthError):
-    """The URL is not https, so the key would be readable on the way."""
-
-
-class UntrustedHostError(BearerAuthError):
-    """The URL's host is not one that ``hosts=`` names."""

@@ -79,12 +79,12 @@ def prefix_of(what: str, url: object) -> Prefix:
         request.url = None
     origin = origin_of(request.url)
     if origin is None:
-        raise ValueError(f"{what} is not an http or https URL with a host: write https://api.example.com/v1/")
+        raise ValueError(f"{what} is not an http or https URL with a host: write it like https://api.example.com/v1/")
     if re.search(r"[?#@]", url):
         raise ValueError(f"{what} has a query, a fragment or a user: give scheme, host and path alone")
     path = _segments(urlsplit(str(request.url)).path)
     if _READ_DIFFERENTLY.search("/".join(path)):
-        raise ValueError(f"{what} has a path that servers read differently: write it without percent-encoding")
+        raise ValueError(f"{what} has a path that servers read differently: write it without %, ;, \\ and //")
     return Prefix(origin, path)
 
 

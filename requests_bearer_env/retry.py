@@ -1,49 +1,106 @@
-"""What happens when the server says 401: the key is asked for again and, if it changed, sent once more."""
+"""What happens when the server refuses the key: the sources are read again and, if the key has changed, it is sent.
+
+requests calls the hook for every response on the way, also for those that redirect, but not for
+the answer to what the hook itself sends.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
+from collections import deque
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urldefrag, urljoin, urlparse
 
+from requests.auth import HTTPBasicAuth
 from requests.exceptions import RequestException
-from requests.utils import select_proxy
+from requests.sessions import SessionRedirectMixin
+from requests.utils import get_netrc_auth, requote_uri, select_proxy
 
-from .credential import Credential
 from .destination import origin_of
 from .errors import BearerAuthError
+from .sources import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from requests import PreparedRequest, Response
 
-    from .auth import BearerEnvAuth
+    from .credential import Credential
+    from .sources import Sources
 
 _log = logging.getLogger("requests_bearer_env")
+
+#: The hooks of a request that has none.
+_NO_HOOKS: dict[str, list[Any]] = {"response": []}
+
+#: As many targets of redirects are remembered as requests follows by default.
+_TARGETS = 30
+
+
+class Auth(Protocol):
+    """What the hook asks of the auth object whose key belongs to a URL."""
+
+    #: Where the key comes from.
+    sources: Sources
+    #: The statuses that refuse a key.
+    refresh_on: frozenset[int]
+
+
+class Trust(ABC):
+    """What the hook asks of the auth object that prepared the request."""
+
+    @abstractmethod
+    def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
+        """Say whose key belongs to a URL that a redirect chain has reached.
+
+        Args:
+            url: The URL of one response.
+            start: The URL that the request was prepared for.
+
+        Returns:
+            Whether a key may be sent there at all, so that the server there is trusted to choose the next
+            URL; and the auth whose key is put back on a request to that URL, if there is one.
+        """
 
 
 class Retry:
     """The response hook of one prepared request.
 
-    It knows what the request was prepared for, since a redirect leaves no trace of that in the
-    request it makes. requests calls it for each response on the way, but not for its own resend.
+    It answers a refusal only if the request carried the very header that was put on it at preparation,
+    or if a redirect is why it did not. Once an untrusted place has answered, nothing is sent any more.
     """
 
-    __slots__ = ("_auth", "_replay", "_url")
+    __slots__ = ("_auth", "_number", "_put", "_replay", "_start", "_targets", "trust")
 
-    def __init__(self, auth: BearerEnvAuth | None, url: str | None, replay: tuple[Any, Any] | None) -> None:
-        """Remember what the request is.
+    def __init__(
+        self,
+        trust: Trust,
+        auth: Auth | None,
+        start: str | None,
+        put: Credential | None,
+        replay: tuple[Any, Any] | None,
+    ) -> None:
+        """Remember how the request was prepared.
 
         Args:
-            auth: Where to ask again; None in a pickled request, whose key was left out.
-            url: The URL the key was meant for.
-            replay: The body and where it began, if it is a file.
+            trust: Tells whose key belongs to a URL.
+            auth: Whose key was put on the request; None if that was another kind of auth.
+            start: The URL that the request is prepared for.
+            put: The Authorization header that was put on it.
+            replay: Its body and where that begins, if it is a file.
         """
+        #: Tells whose key belongs to a URL; a `MountedAuth` puts itself in the place of the auth that it chose.
+        self.trust = trust
         self._auth = auth
-        self._url = url
+        self._start = start
+        self._put = put
         self._replay = replay
+        self._number = count()
+        #: Where trusted servers have redirected to. The request itself does not tell how it came about.
+        self._targets: deque[str] | None = None
 
     def __copy__(self) -> Retry:
         return self
@@ -51,152 +108,230 @@ class Retry:
     def __deepcopy__(self, memo: object) -> Retry:
         return self
 
-    def __reduce__(self) -> tuple[type[Retry], tuple[None, None, None]]:
-        # Without its provider, which need not be picklable, a response still is.
-        return Retry, (None, None, None)
+    def __reduce__(self) -> tuple[type[Unpickled], tuple[()]]:
+        # A pickle has no key, and without the provider, which need not be picklable, a response still is.
+        return Unpickled, ()
 
     def __call__(self, response: Response, **kwargs: Any) -> Response | None:
-        """Answer a 401 with the key as it is now; return None to leave the response as it is."""
-        if not from_session(kwargs):
+        """Answer a refusal with the key as it is now; return None to leave the response as it is."""
+        request: PreparedRequest | None = getattr(response, "request", None)
+        if request is None or not from_session(kwargs):  # what unit tests make has no request
             return None
-        if response.status_code != 401:
-            if response.is_redirect and self._auth is not None and not self._meant_for(self._auth, response):
-                unhook(response)
+        url = str(request.url)
+        if response.status_code < 300 and self._targets is None and url == self._start:
             return None
-        if self._auth is None:
-            _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it anew")
+        trusted, auth = self.trust.auth_for(url, str(self._start))
+        # Only here are the proxies of this very request known.
+        if not trusted or (not url.startswith("https:") and select_proxy(url, kwargs.get("proxies"))):
+            unhook(response)
+            _log.debug("%s gets no key: it is not where the key may go", origin_of(url))
             return None
-        return self._answer_with(self._auth, response, kwargs)
+        ours = self._is_ours(request)
+        if ours:
+            self._remember_target(response)
+        if auth is None or not refuses(auth, response):
+            return None
+        if not ours:
+            _log.debug("%s refused an Authorization header that this auth did not set", origin_of(url))
+            return None
+        return self._answer(auth, response, kwargs)
 
-    def _answer_with(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> Response | None:
-        """Ask again, and send the request once more if the key has changed."""
-        request = response.request
-        # It hides itself, also where the header went through other hands.
-        refused = Credential(str(request.headers.get("Authorization", "")))
-        if not self._may_send(auth, response, kwargs):
-            _log.debug("the 401 of %s stands: the key is not meant for there", origin_of(request.url))
-            return None
-        auth.forget(refused, time.monotonic() - response.elapsed.total_seconds())
+    def _is_ours(self, request: PreparedRequest) -> bool:
+        """Whether the header is the one that was put on the request, or requests took that away on a redirect.
+
+        A redirect of a trusted server is good for one request to its target: an untrusted server may
+        redirect to the same URL later.
+        """
+        redirected = self._targets is not None and self._take_target(urldefrag(str(request.url))[0])
+        header = request.headers.get("Authorization")
+        if header is not None and header == self._put:
+            return True
+        if not redirected:
+            return False
+        # requests.Session.rebuild_auth drops the header, or puts what netrc has in its place.
+        netrc = get_netrc_auth(str(request.url))
+        if header is None or netrc is None:
+            return header is None
+        return bool(HTTPBasicAuth(*netrc)(request.copy()).headers["Authorization"] == header)
+
+    def _take_target(self, url: str) -> bool:
+        """Forget one redirect to a URL; return whether there was one."""
         try:
-            credential = auth.credential()
-        except BearerAuthError as error:
-            _log.warning("the server answered 401, and asking for the key again failed: %s", error)
+            cast("deque[str]", self._targets).remove(url)
+        except ValueError:
+            return False
+        return True
+
+    def _remember_target(self, response: Response) -> None:
+        """Remember where a trusted server redirects to."""
+        target = redirect_target(response) if response.is_redirect else None
+        if target is not None:
+            if self._targets is None:
+                self._targets = deque(maxlen=_TARGETS)
+            self._targets.append(target)
+
+    def _answer(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
+        """Send the request again with the key as it is now, once for each key that has not been tried.
+
+        After a redirect the request may carry no key, or the key of another mount. Then the first key that is
+        sent is one that this auth may have cached, and if that is refused, too, the sources are read again.
+        """
+        refused = self._put if response.request.headers.get("Authorization") == self._put else None
+        number, answer = self._number, None
+        for last in (True,) if refused is not None and auth is self._auth else (False, True):
+            credential = _changed(auth, refused, number, response)
+            if credential is None:
+                return answer
+            number = count()
+            again = self._send_again(auth, response, credential, kwargs)
+            if again is None:
+                return answer
+            self._remember_target(again)
+            response = answer = again
+            refused = credential
+            if not refuses(auth, again):
+                return answer
+            if last:
+                auth.sources.forget(credential, number)  # for the next request
+        return answer
+
+    def _send_again(
+        self, auth: Auth, response: Response, credential: Credential, kwargs: dict[str, Any]
+    ) -> Response | None:
+        """Send the request of a response as it was sent, but with another key; None if that cannot be done."""
+        status, origin = response.status_code, origin_of(response.request.url)
+        if getattr(response, "connection", None) is None:
+            _log.warning("the %s of %s stands: this transport adapter cannot send a request again", status, origin)
             return None
-        if credential == refused:
-            _log.debug("the 401 of %s stands: the key is still the same", origin_of(request.url))
-            return None
-        request = request.copy()
+        request = response.request.copy()
         request.headers["Authorization"] = credential
-        now = time.monotonic()
-        again = resend(response, request, self._replay, kwargs, "the key has changed")
-        if again is not None and again.status_code == 401:
-            auth.forget(credential, now)  # for the next request
+        request.hooks = hooked(request.hooks, Retry(self.trust, auth, request.url, credential, self._replay))
+        if not rewind(request.body, self._replay):
+            _log.warning("the %s of %s stands: the request's body cannot be sent twice", status, origin)
+            return None
+        _log.debug("%s answered %s, and the key has changed: sending the request once more", origin, status)
+        if not kwargs.get("stream"):
+            try:
+                _ = response.content  # for the history, and to free the connection
+            except (RequestException, RuntimeError) as error:
+                _log.debug("the body of the %s could not be read: %s", status, type(error).__name__)
+        response.close()
+        start = time.perf_counter()
+        again: Response = response.connection.send(request, **kwargs)
+        again.elapsed = timedelta(seconds=time.perf_counter() - start)
+        again.history = [*response.history, response]
+        again.request = request
         return again
 
-    def _meant_for(self, auth: BearerEnvAuth, response: Response) -> bool:
-        """Whether the key was meant for where a response is from: the same origin, or a host that ``hosts=`` names."""
-        url = response.request.url
-        return origin_of(url) == origin_of(self._url) or auth.destination.names(url)
 
-    def _may_send(self, auth: BearerEnvAuth, response: Response, kwargs: dict[str, Any]) -> bool:
-        """Whether the key may be sent to where a 401 is from."""
-        url = response.request.url
-        if not self._meant_for(auth, response):
-            return False
-        # At the origin the header is absent only if requests has dropped it on the way, elsewhere.
-        if "Authorization" not in response.request.headers and not auth.destination.names(url):
-            return False
-        try:
-            auth.destination.check(url)
-        except BearerAuthError:
-            return False
-        # In clear only directly; here the proxies of the very request are known.
-        return str(url).startswith("https:") or not select_proxy(str(url), kwargs.get("proxies"))
+class Unpickled:
+    """The response hook of a request that was pickled, and so has lost its key."""
+
+    def __call__(self, response: Response, **kwargs: Any) -> None:
+        """Log why the server refuses the request."""
+        if response.status_code == 401 and from_session(kwargs):
+            _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it anew")
+
+
+def refuses(auth: Auth, response: Response) -> bool:
+    """Whether a response refuses the key: by its status, or by its challenge (RFC 6750 section 3.1)."""
+    if response.status_code < 400 or response.status_code in auth.refresh_on:
+        return response.status_code >= 400
+    from .challenge import parse_challenge  # few answers need it
+
+    return parse_challenge(response.headers.get("WWW-Authenticate", "")).bearer.get("error") == "invalid_token"
+
+
+def _changed(auth: Auth, refused: Credential | None, number: int, response: Response) -> Credential | None:
+    """The key as it is now; None, and a line in the log, if it has not changed or cannot be had."""
+    origin, status = origin_of(response.request.url), response.status_code
+    try:
+        reading = auth.sources.read_after_refusal(refused, number)
+    except BearerAuthError as error:
+        _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
+        return None
+    credential = cast("Credential", reading.credential)  # or there would have been a MissingKeyError
+    if credential != refused:
+        return credential
+    _log.info(
+        "%s answered %s to the key of %s (%d characters), and the key has not changed: "
+        "to find out why, run python -m requests_bearer_env check",
+        origin,
+        status,
+        reading.where,
+        credential.key_length,
+    )
+    return None
 
 
 def from_session(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a hook is called by requests' own `requests.Session.send`, with what it has sent the request with.
+    """Whether a hook is called by `requests.Session.send` itself, with the options it sent the request with.
 
-    requests-cache calls the hooks of the first request once more in the end, with what it was given.
+    requests-cache calls the hooks of the first request once more in the end, with the options it was given.
     """
     return "verify" in kwargs and "allow_redirects" not in kwargs
 
 
-def response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:
+def redirect_target(response: Response) -> str | None:
+    """The URL that requests makes of a redirect, without its fragment; None if there is none.
+
+    As `requests.Session.resolve_redirects` does.
+    """
+    start = str(response.url)
+    try:
+        location = SessionRedirectMixin().get_redirect_target(response) or ""
+        if location.startswith("//"):
+            location = f"{urlparse(start).scheme}:{location}"
+        location = urlparse(location).geturl()
+        joined = requote_uri(location) if urlparse(location).netloc else urljoin(start, requote_uri(location))
+    except (ValueError, RequestException):
+        return None
+    return urldefrag(joined)[0]
+
+
+def _response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:
     """A request's response hooks: requests takes one or several, or none at all."""
     found: Any = (hooks or {}).get("response") or ()
     return [found] if callable(found) else list(found)
 
 
 def hooked(hooks: Mapping[str, Any] | None, *ours: Retry) -> dict[str, Any]:
-    """A request's hooks with ours, once; new ones, for a request and its copies share theirs.
+    """A request's hooks with ours, once; in a new dict, because a request and its copies share theirs.
 
-    Ours is the first, for others may raise at a 401.
+    Ours comes first, because other hooks may raise at a 401.
     """
-    others = [hook for hook in response_hooks(hooks) if not isinstance(hook, Retry)]
+    if hooks == _NO_HOOKS:
+        return {"response": [*ours]}
+    others = [hook for hook in _response_hooks(hooks) if not isinstance(hook, Retry)]
     return {**(hooks or {}), "response": [*ours, *others]}
 
 
-def unhook(response: Response) -> None:
-    """Put no key on any request that follows a redirect: it is from where no key is meant for.
+def retry_of(request: PreparedRequest) -> Retry | None:
+    """The hook of this package that a request has, if it has one."""
+    return next((hook for hook in _response_hooks(request.hooks) if isinstance(hook, Retry)), None)
 
-    Whoever redirects from there chooses the URL, also one of where the key belongs.
-    """
+
+def unhook(response: Response) -> None:
+    """Remove the hook for the rest of the chain: an untrusted server chooses the next URL."""
     response.request.hooks = hooked(response.request.hooks)
 
 
-def beginning(body: Any) -> tuple[Any, Any] | None:
+def body_position(body: Any) -> tuple[Any, Any] | None:
     """A body and the position it begins at, or None if it has no positions."""
     try:
         return body, body.tell()
     except Exception:
-        return None  # whatever a body of other people's says
+        return None  # a body is any object, and its tell() may raise anything
 
 
 def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
-    """Set a body to where it began, if that can be done."""
+    """Set a body to where it began; return whether that could be done."""
     if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
         return True
     if replay is None or replay[0] is not body:
         return False
     try:
         body.seek(replay[1])
+        return bool(body.tell() == replay[1])
     except Exception:
         return False  # as above
-    return True
-
-
-def resend(
-    response: Response, request: PreparedRequest, replay: tuple[Any, Any] | None, kwargs: dict[str, Any], reason: str
-) -> Response | None:
-    """Send a request as the first try was sent, and put that into the history.
-
-    Args:
-        response: The first try's 401.
-        request: What to send.
-        replay: Its body and where that began, if it is a file.
-        kwargs: What the first try was sent with.
-        reason: Why to send it, for the log.
-
-    Returns:
-        The answer, or None if it cannot be sent.
-    """
-    if getattr(response, "connection", None) is None:
-        _log.warning("%s, but this transport adapter cannot send again, so the 401 stands", reason)
-        return None
-    if not rewind(request.body, replay):
-        _log.warning("%s, but the request's body cannot be sent twice, so the 401 stands", reason)
-        return None
-    _log.debug("%s: sending the request to %s once more", reason, origin_of(request.url))
-    if not kwargs.get("stream"):
-        try:
-            _ = response.content  # read for the history, and to free the connection
-        except (RequestException, RuntimeError) as error:
-            _log.debug("the body of the 401 could not be read: %s", type(error).__name__)
-    response.close()
-    start = time.perf_counter()
-    again = response.connection.send(request, **kwargs)
-    again.elapsed = timedelta(seconds=time.perf_counter() - start)
-    again.history = [*response.history, response]
-    again.request = request
-    return again

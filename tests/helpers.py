@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import select
 import socket
 import socketserver
+import sys
 import threading
+import traceback
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +66,32 @@ def netrc(tmp_path: Path, host: str) -> None:
     path.chmod(0o600)
 
 
+def python(code: str, *arguments: str) -> list[str]:
+    """A command line that runs some Python."""
+    return [sys.executable, "-I", "-S", "-c", code, *arguments]
+
+
+def lowest_free_descriptor() -> int:
+    """The file descriptor that is opened next: it moves up if one is left open."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.close(writer)
+    return reader
+
+
+def make_program(folder: Path, name: str, code: str) -> Path:
+    """Make a program of that name that runs some Python: a batch file on Windows, as gcloud is one."""
+    if os.name == "nt":
+        (folder / f"{name}.py").write_text(code)
+        path = folder / f"{name}.cmd"
+        path.write_text(f'@"{sys.executable}" -I -S "%~dp0{name}.py" %*\n')
+    else:
+        path = folder / name
+        path.write_text(f"#!{sys.executable} -IS\n{code}\n")
+        path.chmod(0o755)
+    return path
+
+
 JWT_HEADER = {"alg": "RS256", "typ": "JWT"}
 
 
@@ -71,7 +101,7 @@ def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def jwt(claims: object, header: object = JWT_HEADER, signature: str = "c2lnbmF0dXJl") -> Credential:
+def jwt(claims: object, header: object = JWT_HEADER, signature: str = "c2ln" * 85 + "c2") -> Credential:
     """A key that is a JWT."""
     return Credential(f"Bearer {encoded(header)}.{encoded(claims)}.{signature}")
 
@@ -153,3 +183,9 @@ class Proxy(socketserver.ThreadingTCPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
+
+
+def frames_of(error: BaseException) -> list[types.FrameType]:
+    """The frames of the package, but not of the tests, that an exception passed."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return [frame for frame in frames if str(frame.f_globals.get("__name__")).startswith("requests_bearer_env")]

@@ -131,10 +131,11 @@ class TestObject:
             "TGW_API_KEY", file="/dev/k", provider=shared_provider, hosts="a.example", allow_http="localhost"
         )
         assert repr(auth) == (
-            "BearerEnvAuth(<environment variable TGW_API_KEY>, <file /dev/k>, <provider shared_provider>, "
+            "BearerEnvAuth(env=TGW_API_KEY, file=/dev/k, provider=shared_provider, "
             "hosts=['a.example'], allow_http=['localhost'])"
         )
-        assert repr(BearerEnvAuth()) == "BearerEnvAuth(<environment variable BEARER_TOKEN>)"
+        assert repr(BearerEnvAuth()) == "BearerEnvAuth(env=BEARER_TOKEN)"
+        assert repr(BearerEnvAuth(refresh_on=[403, 401])) == "BearerEnvAuth(env=BEARER_TOKEN, refresh_on=[401, 403])"
 
     def test_one_that_was_not_made_has_a_repr(self) -> None:
         """Printers of tracebacks meet such ones."""
@@ -160,7 +161,7 @@ class TestObject:
             def __init__(self) -> None:
                 super().__init__("TGW_API_KEY", hosts="api.example")
 
-        assert repr(copy.copy(Derived())).startswith("Derived(<environment variable TGW_API_KEY>, hosts=")
+        assert repr(copy.copy(Derived())).startswith("Derived(env=TGW_API_KEY, hosts=")
 
 
 class TestRequest:
@@ -242,7 +243,7 @@ class TestRequest:
         request.prepare_auth(auth)
         first, second = request.hooks["response"]
         assert isinstance(first, Retry)
-        assert first._url == "https://other.example/"
+        assert first._start == "https://other.example/"
         assert second is print
 
     def test_a_copy_prepared_again_leaves_the_original_alone(self, key_env: str) -> None:
@@ -254,7 +255,7 @@ class TestRequest:
         duplicate.prepare_auth(auth)
         (hook,) = request.hooks["response"]
         assert isinstance(hook, Retry)
-        assert hook._url == URL
+        assert hook._start == URL
 
     def test_a_request_without_auth_does_not_get_the_hook_of_its_copy(self, key_env: str) -> None:
         """Or it would get the key after a 401."""

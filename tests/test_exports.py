@@ -1,15 +1,65 @@
-"""The public surface."""
+"""The public surface, name by name."""
 
+from __future__ import annotations
+
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import requests_bearer_env
+from requests_bearer_env import BearerAuthError, BearerEnvAuth, MountedAuth, command, doctor
+
+NAMES = [
+    "BearerAuthError",
+    "BearerEnvAuth",
+    "InsecureTransportError",
+    "InvalidKeyError",
+    "KeySourceError",
+    "MissingKeyError",
+    "MountedAuth",
+    "UntrustedHostError",
+    "command",
+]
 
 
-def test_what_is_exported_is_sorted_and_there() -> None:
-    """``__all__`` is sorted, and each name in it exists."""
-    assert requests_bearer_env.__all__ == sorted(requests_bearer_env.__all__)
-    assert all(hasattr(requests_bearer_env, name) for name in requests_bearer_env.__all__)
+def test_the_public_names_are_these() -> None:
+    """Each of them exists, they are sorted, and nothing else is public."""
+    assert requests_bearer_env.__all__ == NAMES
+    assert all(hasattr(requests_bearer_env, name) for name in NAMES)
+
+
+def test_the_doctors_public_names_are_these() -> None:
+    """`diagnose`, and what it returns."""
+    assert doctor.__all__ == ["Check", "Status", "diagnose"]
+
+
+@pytest.mark.parametrize(
+    ("called", "signature"),
+    [
+        (
+            BearerEnvAuth,
+            "(env=None, *, file=None, provider=None, ttl=None, hosts=None, allow_http=(), refresh_on=(401,))",
+        ),
+        (MountedAuth, "(mounts)"),
+        (command, "(argv, *, timeout=30, first_line=False)"),
+    ],
+)
+def test_the_arguments_are_these(called: Callable[..., object], signature: str) -> None:
+    """Their names, their order and their defaults."""
+    parameters = inspect.signature(called).parameters.values()
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    assert str(inspect.Signature(bare)) == signature
+
+
+def test_the_attributes_of_objects_are_these() -> None:
+    """What a user can rely on, and what the package's own modules ask of each other."""
+    own = {name for name in dir(BearerEnvAuth()) if not name.startswith("_")}
+    assert own == {"auth_for", "credential", "destination", "refresh_on", "sources"}
+    raised = {name for name in dir(BearerAuthError("p")) if not name.startswith("_")} - set(dir(OSError()))
+    assert raised == {"copy", "problem", "remedy", "request", "response"}
 
 
 def test_the_changelog_knows_the_version() -> None:

@@ -1,17 +1,115 @@
-"""What importing the package brings along."""
+"""What importing the package brings along, and in which direction its modules import each other."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+import requests_bearer_env
+
+PACKAGE = Path(requests_bearer_env.__file__).parent
+
+#: The rooms from the ground up: a module imports only from rooms above its own in this list, or from its own.
+ROOMS = (
+    "errors",
+    "challenge",
+    "mistakes",
+    "platforms",
+    "credential",
+    "destination",
+    "sources",
+    "retry",
+    "auth",
+    "prefix",
+    "mounts",
+    "doctor",
+    "demo",
+    "httpie",
+    "__init__",
+    "__main__",
+)
 
 
-def test_importing_it_loads_nothing_that_a_request_does_not_need() -> None:
-    """Neither the command line nor the demo nor what only they, or a provider's program, need."""
-    code = (
-        "import requests, sys; before = set(sys.modules); import requests_bearer_env; print(*set(sys.modules) - before)"
-    )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
-    ours = {name for name in loaded if name.startswith("requests_bearer_env")}
-    assert not {f"requests_bearer_env.{name}" for name in ("__main__", "demo", "doctor", "httpie")} & ours
-    assert not {"argparse", "subprocess", "trustme", "http.server", "unicodedata"} & set(loaded)
+def module_name(path: Path) -> str:
+    """The name of a module in the package: ``doctor.report``, or ``doctor`` for its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(name: str) -> set[str]:
+    """The modules of the package that a module imports anywhere, for type checkers, too."""
+    package = name.split(".") if MODULES[name].name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        if node.level:
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+        elif (node.module or "").split(".")[0] == "requests_bearer_env":
+            base = (node.module or "").split(".")[1:]
+        else:
+            continue
+        dotted = ".".join(filter(None, base)).removeprefix("__init__").removeprefix(".")
+        names = {f"{dotted}.{alias.name}".removeprefix(".") for alias in node.names}
+        modules = {candidate for candidate in names if candidate in MODULES}
+        found |= modules or {dotted or "__init__"}
+    return found - {name}
+
+
+def test_the_rooms_are_those_of_the_package() -> None:
+    """A new module has its place in the list, and no name in the list is stale."""
+    assert {name.split(".")[0] for name in MODULES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_from_below(name: str) -> None:
+    """Imports go one way, those for type checkers included."""
+    place = ROOMS.index(name.split(".", maxsplit=1)[0])
+    assert {other for other in imported(name) if ROOMS.index(other.split(".")[0]) > place} == set()
+
+
+def test_no_modules_import_each_other() -> None:
+    """There is no circle within a room either."""
+    left = {name: {other for other in imported(name) if other in MODULES} for name in MODULES}
+    while done := [name for name, needed in left.items() if not needed & set(left)]:
+        for name in done:
+            del left[name]
+    assert left == {}
+
+
+def test_imports_are_seen() -> None:
+    """Else the tests above would hold for a package without imports."""
+    assert {"errors", "sources", "retry"} <= imported("auth")
+    assert "sources.base" in imported("sources.env")
+    assert "mounts" in imported("__init__")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that some code loads on top of requests."""
+    code = f"import requests, sys; before = set(sys.modules); {code}; print(*set(sys.modules) - before)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return set(result.stdout.split())
+
+
+def test_importing_it_loads_only_what_requests_need() -> None:
+    """What few programs use is loaded when it is used."""
+    loaded = loaded_by("import requests_bearer_env")
+    rooms = ("__main__", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix", "sources.cache", "sources.command")
+    assert not {f"requests_bearer_env.{room}" for room in rooms} & loaded
+    assert not {"argparse", "ctypes", "subprocess", "trustme", "http.server", "unicodedata"} & loaded
+
+
+def test_a_lazy_name_is_loaded_when_it_is_used() -> None:
+    """And is found by ``from ... import`` and by ``dir()``."""
+    loaded = loaded_by("from requests_bearer_env import MountedAuth, command")
+    assert {"requests_bearer_env.mounts", "requests_bearer_env.sources.command"} <= loaded
+    assert set(requests_bearer_env.__all__) <= set(dir(requests_bearer_env))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = requests_bearer_env.nothing

@@ -1,221 +1,545 @@
-"""Every message whole: one sentence that says what was seen, where, and what to do."""
+"""Every message of the package's errors, whole: "<what was seen>: <what to do>"."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from requests_bearer_env import BearerEnvAuth, MountedAuth, command
+from requests_bearer_env import (
+    BearerAuthError,
+    BearerEnvAuth,
+    InsecureTransportError,
+    InvalidKeyError,
+    KeySourceError,
+    MissingKeyError,
+    MountedAuth,
+    UntrustedHostError,
+    command,
+)
 from requests_bearer_env.destination import Destination
+from tests.helpers import KEY, authorized, python
 
-anything: Any = BearerEnvAuth
-mounted: Any = MountedAuth
-run: Any = command
-basic = BearerEnvAuth()
+Call = Callable[[], object]
 
-WRONG: dict[str, Callable[[], object]] = {
-    "env= is int: give the name of an environment variable": lambda: anything(5),
+
+def auth(*args: Any, **options: Any) -> Call:
+    """A call of BearerEnvAuth, with arguments of any type."""
+    return lambda: BearerEnvAuth(*args, **options)
+
+
+def mounted(mounts: Any) -> Call:
+    """A call of MountedAuth."""
+    return lambda: MountedAuth(mounts)
+
+
+def run(argv: Any, **options: Any) -> Call:
+    """A call of command."""
+    return lambda: command(argv, **options)
+
+
+def print_key() -> str:
+    """A provider."""
+    return KEY
+
+
+BASIC = BearerEnvAuth()
+
+NO_NAME = (
+    "env= ({} characters, not shown) is not the name of an environment variable: "
+    "put the key into a variable and give that variable's name, or name a file with file="
+)
+EXPANSION = (
+    "env= ({} characters, not shown) is written as a shell expands a variable: "
+    "give the variable's name alone, without $ or %"
+)
+NO_HOST = "hosts= item 2 is not a host: write it like api.example.com, *.example.com or tgw.local:5000"
+NO_HTTP_HOST = "allow_http= item 1 is not a host: write it like localhost or 127.0.0.1"
+WILDCARD = "allow_http= item 1 is a wildcard: name each host that may be reached by plain HTTP, such as 127.0.0.1"
+NOT_A_URL = "prefix 1 is not an http or https URL with a host: write it like https://api.example.com/v1/"
+NOT_PLAIN = "prefix 1 has a query, a fragment or a user: give scheme, host and path alone"
+NO_PROGRAM = "the command has no program, or has a NULL in it: give a list of the program and its arguments"
+SHELL = "the command is a string: give a list of the program and its arguments, because no shell is used"
+TIMEOUT = "timeout= is not a positive, finite number: give the seconds to wait for the program"
+TTL = "ttl= is not a positive, finite number: give the seconds to cache the provider's key"
+NEEDS_PROVIDER = "ttl= needs provider=, because only a provider's key is cached: leave it out"
+STATUS = "refresh_on= is empty or has a status that is not from 400 to 599: give statuses such as (401, 403)"
+NO_STATUS = "refresh_on= has an item that is no int: give statuses such as (401, 403)"
+
+#: Wrong arguments of the three constructors: the error, its whole message, and the calls that raise it.
+WRONG: list[tuple[type[Exception], str, list[Call]]] = [
+    (TypeError, "env= is int: give the name of an environment variable", [auth(5)]),
+    (TypeError, "env= is bytes: give the name of an environment variable", [auth(KEY.encode())]),
+    (ValueError, NO_NAME.format(0), [auth("")]),
+    (ValueError, NO_NAME.format(3), [auth(name) for name in ("A B", "A=x", "1KE", "A-B", "$-K", "${K", "%K}")]),
+    (ValueError, NO_NAME.format(4), [auth(name) for name in ("ключ", "a.b.", "KEY\n", "\ud800KEY")]),
+    (ValueError, NO_NAME.format(14), [auth("/run/secrets/x"), auth("C:\\secrets\\xyz")]),
+    (ValueError, NO_NAME.format(len(KEY)), [auth(KEY)]),
+    (ValueError, EXPANSION.format(2), [auth("$K")]),
+    (ValueError, EXPANSION.format(3), [auth("%K%")]),
+    (ValueError, EXPANSION.format(4), [auth("${K}")]),
+    (ValueError, EXPANSION.format(6), [auth("$env:K"), auth("$ENV:K")]),
+    (TypeError, "file= is a path in bytes: give it as a str", [auth(file=b"key")]),
+    (TypeError, "expected str, bytes or os.PathLike object, not int", [auth(file=5), run([5])]),
     (
-        "env= (6 characters, not shown) is not the name of an environment variable: "
-        "put the key into a variable and give the name of that"
-    ): lambda: anything("sk-abc"),
-    "file= is a path in bytes: give it as a str": lambda: anything(file=b"key"),
-    "file= is not a path (blank, or with a NULL in it): give the path of the key's file": lambda: anything(file=" "),
-    "provider= is str: give a function that returns the key": lambda: anything(provider="key"),
-    "ttl= is str: give a number of seconds": lambda: anything(provider=print, ttl="5"),
-    "ttl= is not a positive, finite number: give the seconds to keep the provider's key": lambda: anything(
-        provider=print, ttl=0
+        ValueError,
+        "file= is blank or has a NULL in it: give the path of the key's file",
+        [auth(file=path) for path in ("", " \n", f"{KEY}\0")],
     ),
-    "ttl= comes without provider=, and only a provider's key is kept: leave it out": lambda: anything(ttl=5),
-    "hosts= takes host names, not int: name the hosts in a list": lambda: anything(hosts=5),
-    "hosts= item 1 is int, not a host name: write it as a str": lambda: anything(hosts=[5]),
-    "hosts= is empty, which would allow no host: name the hosts, or leave it out": lambda: anything(hosts=[]),
-    "hosts= item 1 is a URL, not a host: write its host alone, such as api.example.com": lambda: anything(
-        hosts="https://a.example"
+    (TypeError, "provider= is str: give a function that returns the key", [auth(provider=KEY)]),
+    (TypeError, "provider= is list: give a function that returns the key", [auth(provider=["op", "read"])]),
+    (TypeError, "ttl= is str: give a number of seconds", [auth(provider=print_key, ttl="5")]),
+    (TypeError, "ttl= is bool: give a number of seconds", [auth(provider=print_key, ttl=True)]),
+    (
+        ValueError,
+        TTL,
+        [auth(provider=print_key, ttl=ttl) for ttl in (0, -1, math.inf, -math.inf, math.nan, 10**400)],
     ),
-    "hosts= item 1 is not a host: write api.example.com, *.example.com or tgw.local:5000": lambda: anything(hosts="*"),
-    "hosts= item 1 is a wildcard on an address, which has no subdomains: name the address": lambda: anything(
-        hosts="*.10.0.0.1"
+    (ValueError, NEEDS_PROVIDER, [auth(ttl=5), auth("TGW_API_KEY", ttl=5), auth(file="key", ttl=5), auth(ttl=KEY)]),
+    (TypeError, "hosts= is int: give host names in a list", [auth(hosts=5)]),
+    (TypeError, "hosts= is bytes: give host names in a list", [auth(hosts=b"a.example")]),
+    (TypeError, "hosts= is bool: give host names in a list", [auth(hosts=True)]),
+    (TypeError, "allow_http= is bool: give host names in a list", [auth(allow_http=True)]),
+    (TypeError, "allow_http= is NoneType: give host names in a list", [auth(allow_http=None)]),
+    (TypeError, "hosts= item 2 is bytes: give a host name as a str", [auth(hosts=["a.example", b"b.example"])]),
+    (ValueError, "hosts= is empty, which would allow no host: name the hosts, or leave it out", [auth(hosts=[])]),
+    (
+        ValueError,
+        "hosts= item 2 is a URL, not a host: give its host alone, such as api.example.com",
+        [auth(hosts=["a.example", url]) for url in ("https://a.example", "//a.example", "https://*.example")],
     ),
-    "hosts= item 1 has a port that is not between 1 and 65535: correct it": lambda: anything(hosts="a.example:0"),
-    "hosts= item 1 is not a host that requests accepts in a URL: correct its spelling": lambda: anything(
-        hosts="\u2048.example"
+    (
+        ValueError,
+        NO_HOST,
+        [
+            *(auth(hosts=["a.example", host]) for host in ("", "*", "*.", "a.*.example", "*a.example", "*.*.example")),
+            *(auth(hosts=["a.example", f"a{character}b.example"]) for character in "/?#@\\ \t[]%,"),
+            *(auth(hosts=["a.example", host]) for host in ("[]", "[::g]", "[::G]", "[::1]:1:2", ".a.example")),
+            *(auth(hosts=["a.example", host]) for host in ("a.example:", "a.example:x", "a.example:123456")),
+        ],
     ),
-    "allow_http= item 1 is a wildcard: name each host that may be reached by plain HTTP": lambda: anything(
-        allow_http="*.example"
+    (
+        ValueError,
+        "hosts= item 1 is a wildcard on an address, which has no subdomains: name the address",
+        [auth(hosts=host) for host in ("*.127.0.0.1", "*.[::1]")],
     ),
-    "the command is a string: give a list of the program and its arguments, no shell is used": lambda: run("op"),
-    "the command has a part that is not a str: give a list of str": lambda: run([b"op"]),
-    "the command has no program, or a NULL in it: give a list of the program and its arguments": lambda: run([]),
-    "timeout= is str: give a number of seconds": lambda: run(["op"], timeout="5"),
-    "timeout= is not a positive, finite number of seconds: give how long to wait for the program": lambda: run(
-        ["op"], timeout=0
+    (
+        ValueError,
+        "hosts= item 1 has a port that is not between 1 and 65535: correct it",
+        [auth(hosts=host) for host in ("a.example:0", "a.example:65536")],
     ),
-    "mounts are list: give a dict of URL prefixes and auth objects": lambda: mounted([]),
-    "mounts are empty, so no request would get a key: give URL prefixes and auth objects": lambda: mounted({}),
-    "prefix 1 is int: give a URL such as https://api.example.com/v1/": lambda: mounted({5: basic}),
-    "what is mounted at prefix 1 is tuple: give an auth object": lambda: mounted({"https://a.example": ("u", "p")}),
-    "prefix 1 is not an http or https URL with a host: write https://api.example.com/v1/": lambda: mounted(
-        {"x": basic}
+    (
+        ValueError,
+        "hosts= item 1 is not a host that requests accepts in a URL: correct its spelling",
+        [auth(hosts="\u2048.example")],
     ),
-    "prefix 1 has a query, a fragment or a user: give scheme, host and path alone": lambda: mounted(
-        {"https://a.example/?x": basic}
+    (ValueError, WILDCARD, [auth(allow_http=["*"]), auth(allow_http="*.example"), auth(allow_http="*:5000")]),
+    (ValueError, NO_HTTP_HOST, [auth(allow_http=""), auth(allow_http="a/b"), auth(allow_http=[KEY])]),
+    (TypeError, "refresh_on= is str: give statuses such as (401, 403)", [auth(refresh_on="401")]),
+    (TypeError, "refresh_on= is NoneType: give statuses such as (401, 403)", [auth(refresh_on=None)]),
+    (TypeError, NO_STATUS, [auth(refresh_on=(401, status)) for status in ("403", 403.0, True, None)]),
+    (ValueError, STATUS, [auth(refresh_on=status) for status in ((), 399, 600, (401, 200))]),
+    (TypeError, "mounts are list: give a dict of URL prefixes and auth objects", [mounted([("https://a.example", 5)])]),
+    (TypeError, "mounts are str: give a dict of URL prefixes and auth objects", [mounted("https://a.example")]),
+    (TypeError, "mounts are NoneType: give a dict of URL prefixes and auth objects", [mounted(None)]),
+    (ValueError, "mounts are empty, so no request would get a key: give URL prefixes and auth objects", [mounted({})]),
+    (
+        TypeError,
+        "prefix 2 is int: give a URL such as https://api.example.com/v1/",
+        [mounted({"http://a": BASIC, 5: BASIC})],
     ),
-    "prefix 1 has a path that servers read differently: write it without percent-encoding": lambda: mounted(
-        {"https://a.example/a%2fb": basic}
+    (
+        TypeError,
+        "what is mounted at prefix 1 is tuple: give an auth object",
+        [mounted({"https://a.example": ("u", "p")})],
     ),
-    "two prefixes are the same, so nobody can tell which key is meant: leave one of them out": lambda: mounted(
-        {"https://a.example": basic, "https://A.example": basic}
+    (TypeError, "what is mounted at prefix 1 is str: give an auth object", [mounted({"https://a.example": KEY})]),
+    (TypeError, "what is mounted at prefix 1 is NoneType: give an auth object", [mounted({"https://a.example": None})]),
+    (
+        ValueError,
+        NOT_A_URL,
+        [
+            mounted({prefix: BASIC})
+            for prefix in ("", "a.example", "a.example/v1/", "https://", "https:///v1/", "ftp://a.example/", KEY)
+        ]
+        + [mounted({"https://*.a.example/": BASIC})],
     ),
-    "BearerEnvAuth is immutable: make another one": lambda: setattr(basic, "x", 1),
-    "MountedAuth is immutable: make another one": lambda: delattr(MountedAuth({"https://a.example": basic}), "x"),
-}
+    (
+        ValueError,
+        NOT_PLAIN,
+        [mounted({f"https://{rest}": BASIC}) for rest in ("a.example/?x=1", "a.example/#x", "user:hunter2@a.example/")],
+    ),
+    (
+        ValueError,
+        "prefix 1 has a path that servers read differently: write it without %, ;, \\ and //",
+        [mounted({f"https://a.example/{path}": BASIC}) for path in ("a%2Fb", "a//b", "a;b", "a\\b")],
+    ),
+    (
+        ValueError,
+        "two prefixes are the same, so it is unknown which key is meant: leave one of them out",
+        [mounted({"https://a.example/v1": BASIC, "https://A.example:443/x/../v1/": BASIC})],
+    ),
+    (TypeError, SHELL, [run("op read"), run(b"op read")]),
+    (TypeError, "the command has a part that is not a str: give a list of str", [run([b"op"])]),
+    (TypeError, "'int' object is not iterable", [run(5)]),
+    (ValueError, NO_PROGRAM, [run([]), run([""]), run(["op", f"{KEY}\0"])]),
+    (TypeError, "timeout= is str: give a number of seconds", [run(["op"], timeout=KEY)]),
+    (TypeError, "timeout= is bool: give a number of seconds", [run(["op"], timeout=True)]),
+    (TypeError, "timeout= is NoneType: give a number of seconds", [run(["op"], timeout=None)]),
+    (ValueError, TIMEOUT, [run(["op"], timeout=timeout) for timeout in (0, -1, math.inf, math.nan, 1e300)]),
+    (TypeError, "first_line= is int: give True or False", [run(["op"], first_line=1)]),
+    (AttributeError, "BearerEnvAuth is immutable: make another one", [lambda: setattr(BASIC, "hosts", ())]),
+    (
+        AttributeError,
+        "MountedAuth is immutable: make another one",
+        [lambda: delattr(MountedAuth({"https://a.example": BASIC}), "mounts")],
+    ),
+]
 
 
-@pytest.mark.parametrize("message", WRONG)
-def test_a_wrong_argument_is_told_whole(message: str) -> None:
-    """When the object is made."""
-    with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
-        WRONG[message]()
+@pytest.mark.parametrize(("error", "message", "call"), [(*row, call) for *row, calls in WRONG for call in calls])
+def test_a_wrong_argument_is_refused(error: type[Exception], message: str, call: Call) -> None:
+    """A wrong argument raises when the object is made, and the whole message is as here."""
+    with pytest.raises(error) as caught:
+        call()
+    assert type(caught.value) is error
     assert str(caught.value) == message
 
 
-SOURCES: dict[str, Callable[[], object]] = {
-    "there is no key to send: environment variable TGW_KEY is not set; put the key there": lambda: BearerEnvAuth(
-        "TGW_KEY"
+def provide(value: object) -> Call:
+    """A call of BearerEnvAuth whose provider is named vault and returns a value."""
+
+    def vault() -> Any:
+        return value
+
+    return auth(provider=vault)
+
+
+def fail() -> str:
+    """A provider that fails."""
+    raise OSError(KEY)
+
+
+PYTHON = f"command {Path(sys.executable).name}"
+STORE = "store the key there, or name the source that has it"
+BY_HAND = "run it by hand to see why"
+NOT_REGULAR = (
+    "is not a regular file but a directory, pipe, socket or device: "
+    "give the path of a regular file, or name a program that prints the key with provider="
+)
+
+#: Failing sources: the error, its whole message, and the auth whose request raises it.
+SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
+    (
+        MissingKeyError,
+        f"no key found because TGW_KEY is not set in this process's environment: {STORE}",
+        auth("TGW_KEY"),
     ),
     (
-        "there is no key to send: the environment variable that env= names "
-        "(7 characters, not shown as it may be a key) is not set; put the key there"
-    ): lambda: BearerEnvAuth("hunter2"),
+        MissingKeyError,
+        f"no key found because BLANK_KEY is blank in this process's environment: {STORE}",
+        auth("BLANK_KEY"),
+    ),
     (
-        "there is no key to send: the file at a path of 7 characters (not shown as it may be a key) "
-        "does not exist; put the key there"
-    ): lambda: BearerEnvAuth(file="hunter2"),
+        MissingKeyError,
+        (
+            "no key found because the variable with a name of 7 characters (not shown because it may be a key) "
+            f"is not set in this process's environment: {STORE}"
+        ),
+        auth("hunter2"),
+    ),
     (
-        "there is no key to send: file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable); "
-        "put the key there"
-    ): lambda: BearerEnvAuth(file="$NO_SUCH_VARIABLE/key"),
+        MissingKeyError,
+        f"no key found because LOST_KEY_FILE names a file, but file $HERE/no/such/key does not exist: {STORE}",
+        auth("LOST_KEY"),
+    ),
     (
-        "environment variable BOTH_KEY and its _FILE variant are both set, so nobody can tell which key is meant: "
-        "unset one of the two"
-    ): lambda: BearerEnvAuth("BOTH_KEY"),
-    "file /dev/zero has more than 16384 bytes, so it is no key: check the path": lambda: BearerEnvAuth(
-        file="/dev/zero"
+        KeySourceError,
+        (
+            "the path of the key's file has quotes around it, which are taken for a part of the path: "
+            "write the path without quotes"
+        ),
+        auth("QUOTED_KEY"),
     ),
-    "the path of the key's file is too long: give a path, not the key itself": lambda: BearerEnvAuth(file="k" * 5000),
-    "file / cannot be read: Is a directory; check the path and its permissions": lambda: BearerEnvAuth(file="/"),
-    "file utf-16 is UTF-16 (PowerShell's > writes that): store the key in it as UTF-8": lambda: BearerEnvAuth(
-        file="utf-16"
+    (
+        MissingKeyError,
+        (
+            "no key found because the file at a path of 7 characters (not shown because it may be a key) "
+            f"does not exist: {STORE}"
+        ),
+        auth(file="hunter2"),
     ),
-    "file binary is not UTF-8 text: store the key in it as UTF-8": lambda: BearerEnvAuth(file="binary"),
-    "provider bad raised OSError: call it by hand to see why": lambda: BearerEnvAuth(provider=bad),
-    "provider list returned list: it must return a str, or None": lambda: anything(provider=list),
-    "command false failed with exit status 1; run it by hand to see why": lambda: BearerEnvAuth(
-        provider=command(["false"])
+    (
+        MissingKeyError,
+        f"no key found because file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable): {STORE}",
+        auth(file="$NO_SUCH_VARIABLE/key"),
     ),
-    "command sh did not finish within 0.1 s; run it by hand to see why": lambda: BearerEnvAuth(
-        provider=command(["sh", "-c", "sleep 60"], timeout=0.1)
+    (MissingKeyError, f"no key found because file blank is blank: {STORE}", auth(file="blank")),
+    (MissingKeyError, f"no key found because provider vault returned no key: {STORE}", provide(None)),
+    (
+        MissingKeyError,
+        (
+            "no key found because TGW_KEY is not set in this process's environment "
+            f"and file blank is blank and provider {PYTHON} returned no key: {STORE}"
+        ),
+        auth("TGW_KEY", file="blank", provider=command(python(""))),
     ),
-    "the value of provider two (7 characters) cannot be a key: it has SPACE (U+0020) at position 4; "
-    "a key is visible ASCII without white space, so copy it again": lambda: BearerEnvAuth(provider=two),
-    "the value of provider quoted (5 characters) cannot be a key: it is wrapped in quotes, "
-    "which are sent as part of a key; store it without them": lambda: BearerEnvAuth(provider=quoted),
-    "the value of provider dotenv (7 characters) cannot be a key: it is a NAME=value line, as in a dotenv file; "
-    "store only what stands after the =": lambda: BearerEnvAuth(provider=dotenv),
-    "the value of provider scheme (0 characters) cannot be a key: it is the word Bearer alone; "
-    "put the key there, the scheme is added for you": lambda: BearerEnvAuth(provider=scheme),
-    "the value of provider lines (7 characters) cannot be a key: it has LINE FEED (U+000A) at position 4; "
-    "it has more than one line, so store the key alone": lambda: BearerEnvAuth(provider=lines),
-    "the value of provider nulls (4 characters) cannot be a key: it has NULL (U+0000) at position 2; "
-    "it may be stored as UTF-16 (PowerShell's > does that), so store it as UTF-8": lambda: BearerEnvAuth(
-        provider=nulls
+    (
+        KeySourceError,
+        "BOTH_KEY and BOTH_KEY_FILE are both set, so it is unknown which key is meant: unset one of the two",
+        auth("BOTH_KEY"),
     ),
-    "the value of provider byte (4 characters) cannot be a key: it has the byte 0x80, which is not UTF-8, "
-    "at position 4; a key is visible ASCII without white space, so copy it again": lambda: BearerEnvAuth(provider=byte),
-}
+    (KeySourceError, "file long has more than 16384 bytes, too many for a key: check the path", auth(file="long")),
+    (KeySourceError, "the path of the key's file is too long: give a path, not the key itself", auth(file="k" * 5000)),
+    *((KeySourceError, f"file {path} {NOT_REGULAR}", auth(file=path)) for path in ("/", ".", os.devnull)),
+    (
+        KeySourceError,
+        "file utf-16 is UTF-16, which PowerShell's > writes: store the key in it as UTF-8",
+        auth(file="utf-16"),
+    ),
+    (KeySourceError, "file binary is not UTF-8 text: store the key in it as UTF-8", auth(file="binary")),
+    (KeySourceError, "provider fail raised OSError: call it directly to see why", auth(provider=fail)),
+    (
+        InvalidKeyError,
+        "provider vault returned list, not a key: return a str, bytes in ASCII, or None",
+        provide([KEY]),
+    ),
+    (
+        KeySourceError,
+        f"{PYTHON} failed with exit status 3: {BY_HAND}",
+        auth(provider=command(python(f"print({KEY!r}); raise SystemExit(3)"))),
+    ),
+    (
+        KeySourceError,
+        f"{PYTHON} did not finish within 0.1 s: {BY_HAND}",
+        auth(provider=command(python("import time; time.sleep(20)"), timeout=0.1)),
+    ),
+    (
+        KeySourceError,
+        f"{PYTHON} printed more than 16384 bytes: {BY_HAND}",
+        auth(provider=command(python(f"while True: print({KEY!r})"))),
+    ),
+    *(
+        (InvalidKeyError, f"the value of provider vault ({length} characters) {mistake}", provide(value))
+        for value, length, mistake in (
+            (
+                "abc def",
+                7,
+                "has SPACE (U+0020) at position 4: a key is visible ASCII without white space, so copy it again",
+            ),
+            ("abc\ndef", 7, "has LINE FEED (U+000A) at position 4: it has more than one line, so store the key alone"),
+            (
+                "a\0b\0",
+                4,
+                (
+                    "has NULL (U+0000) at position 2: "
+                    "it may be stored as UTF-16, which PowerShell's > writes, so store it as UTF-8"
+                ),
+            ),
+            (
+                b"abc\x80",
+                4,
+                (
+                    "has the byte 0x80, which is not UTF-8, at position 4: "
+                    "a key is visible ASCII without white space, so copy it again"
+                ),
+            ),
+            ("Bearer", 0, "has no key after the word Bearer: store the key; the scheme is added for you"),
+            ("'abc'", 5, "is wrapped in quotes, which would be sent as part of the key: store it without the quotes"),
+            (
+                "op://vault/item",
+                15,
+                (
+                    "is a reference to a secret or a URL, not the key itself: "
+                    "store the key itself, or name the program that resolves the reference with provider="
+                ),
+            ),
+            (
+                "Authorization: Bearer abc",
+                25,
+                "is a whole header line, not the key alone: store only the key; the scheme is added for you",
+            ),
+            (
+                "Bearer Bearer abc",
+                10,
+                "has the word Bearer twice before the key: store only the key; the scheme is added for you",
+            ),
+            (
+                "Token abc",
+                9,
+                "begins with another scheme than Bearer: store only the key, which is sent with the scheme Bearer",
+            ),
+            (
+                "KEY=abc",
+                7,
+                "is a NAME=value line, as in a dotenv file: store only the value, the part after the =",
+            ),
+            ("# for tgw\nabc", 13, "begins with a comment line, as a dotenv file may: store the key alone"),
+            (
+                "abc # for tgw",
+                13,
+                "has a comment after the key, which would be sent as part of it: store the key alone",
+            ),
+            ('{"key": "abc"}', 14, "is JSON, not the key alone: store only the key that is in it"),
+        )
+    ),
+]
+
+#: Those whose files, signals or system's words Windows does not have.
+POSIX_SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
+    *((KeySourceError, f"file {path} {NOT_REGULAR}", auth(file=path)) for path in ("pipe", "s")),
+    (
+        KeySourceError,
+        "file $HERE/blank/key cannot be read (Not a directory): check the path, and the file's owner and permissions",
+        auth(file="$HERE/blank/key"),
+    ),
+    (
+        KeySourceError,
+        (
+            "the file at a path of 4 characters (not shown because it may be a key) cannot be read "
+            "(it is not a valid path on this system): check the path, and the file's owner and permissions"
+        ),
+        auth(file="key\ud800"),
+    ),
+    (
+        KeySourceError,
+        f"command sh was ended by signal 9: {BY_HAND}",
+        auth(provider=command(["sh", "-c", "kill -9 $$"])),
+    ),
+    (
+        KeySourceError,
+        (
+            "command no-such-program cannot be started (No such file or directory): "
+            "check that it is installed and on the PATH"
+        ),
+        auth(provider=command(["no-such-program", KEY])),
+    ),
+    (
+        KeySourceError,
+        (
+            "command (not shown because it is not the name of a program) cannot be started "
+            "(No such file or directory): check that it is installed and on the PATH"
+        ),
+        auth(provider=command([KEY])),
+    ),
+]
 
 
-def bad() -> str:
-    """Fail."""
-    raise OSError
-
-
-def two() -> str:
-    """Two words."""
-    return "abc def"
-
-
-def quoted() -> str:
-    """In quotes."""
-    return '"abc"'
-
-
-def dotenv() -> str:
-    """A dotenv line."""
-    return "KEY=abc"
-
-
-def scheme() -> str:
-    """The scheme alone."""
-    return "Bearer"
-
-
-def lines() -> str:
-    """Two lines."""
-    return "abc\ndef"
-
-
-def nulls() -> str:
-    """As UTF-16 looks."""
-    return "a\0b\0"
-
-
-def byte() -> bytes:
-    """Not ASCII."""
-    return b"abc\x80"
-
-
-@pytest.mark.parametrize("message", SOURCES)
-def test_a_failing_source_is_told_whole(message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """When a request is made."""
+@pytest.fixture
+def irregular_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A pipe and a socket in the working directory, where the system has such."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BOTH_KEY", "a")
-    monkeypatch.setenv("BOTH_KEY_FILE", "b")
+    with ExitStack() as stack:
+        if os.name != "nt":
+            os.mkfifo("pipe")
+            stack.enter_context(socket.socket(socket.AF_UNIX)).bind("s")
+        yield
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "make"),
+    [*SOURCES, *(pytest.param(*row, marks=pytest.mark.posix("words and files")) for row in POSIX_SOURCES)],
+)
+def test_a_failing_source_is_reported_whole(
+    error: type[BearerAuthError],
+    message: str,
+    make: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    irregular_files: None,
+) -> None:
+    """A source that has no key, or fails, raises when a request is prepared, and the whole message is as here."""
+    for name, value in {
+        "BLANK_KEY": " ",
+        "BOTH_KEY": "a",
+        "BOTH_KEY_FILE": "b",
+        "LOST_KEY_FILE": "$HERE/no/such/key",
+        "QUOTED_KEY_FILE": '"/run/secrets/key"',
+        "HERE": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    Path("blank").touch()
+    Path("long").write_bytes(b"k" * 16385)
     Path("utf-16").write_bytes("key".encode("utf-16"))
     Path("binary").write_bytes(b"\xff\x00\xff")
-    auth: Any = SOURCES[message]()
-    with pytest.raises(ValueError if "cannot be a key" in message else OSError) as caught:
-        auth.credential()
+    made: Any = make()
+    with pytest.raises(error) as caught:
+        authorized(made)
+    assert type(caught.value) is error
     assert str(caught.value) == message
 
 
-DESTINATIONS: dict[str, Callable[[], None]] = {
-    "the key was not sent because the URL has no https:// and plain host name: correct the URL": lambda: Destination(
-        None, ()
-    ).check("ftp://a.example/"),
-    "the key was not sent to http://a.example because plain HTTP shows it to everyone on the way: "
-    "use https://, or if you trust that way, allow_http=['a.example']": lambda: Destination(None, ()).check(
-        "http://a.example/"
+#: Forbidden destinations: the error, its whole message, the arguments hosts= and allow_http=, and the URL.
+DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str], str]] = [
+    (
+        InsecureTransportError,
+        "the key was not sent because the URL is not http or https with a plain host name: correct the URL",
+        None,
+        [],
+        "ftp://a.example/",
     ),
-    "the key was not sent to https://b.example:8443 because hosts= names only *.c.example, a.example: "
-    "correct the URL, or add the host if the key belongs there": lambda: Destination(
-        ["a.example", "*.c.example"], ()
-    ).check("https://b.example:8443/"),
-    "the key was not sent to http://[::1]:5000 because the environment's proxy settings would route it through "
-    "a proxy in clear: connect directly with NO_PROXY=::1, or use https://": lambda: Destination(None, "::1").check(
-        "http://[::1]:5000/"
+    (
+        InsecureTransportError,
+        (
+            "the key was not sent to http://a.example:5000 because plain HTTP shows it to everyone on the network "
+            "path: use https://, or, if you trust that path, allow_http=['a.example']"
+        ),
+        None,
+        ["b.example"],
+        "http://user:hunter2@a.example:5000/v1?secret=1",
     ),
-}
+    (
+        InsecureTransportError,
+        (
+            "the key was not sent to http://[::1]:5000 because plain HTTP shows it to everyone on the network path: "
+            "use https://, or, if you trust that path, allow_http=['::1']"
+        ),
+        None,
+        [],
+        "http://[::1]:5000/",
+    ),
+    (
+        UntrustedHostError,
+        (
+            "the key was not sent to https://b.example:8443 because it is bound to *.c.example, a.example: "
+            "correct the URL, or name the host with hosts= if the key belongs there"
+        ),
+        ["a.example", "*.c.example"],
+        [],
+        "https://b.example:8443/",
+    ),
+    (
+        InsecureTransportError,
+        (
+            "the key was not sent to http://[::1]:5000 because the environment's proxy settings route it through a "
+            "proxy, which could read it over plain HTTP: connect directly with NO_PROXY=::1, or use https://"
+        ),
+        None,
+        ["::1"],
+        "http://[::1]:5000/",
+    ),
+]
 
 
-@pytest.mark.parametrize("message", DESTINATIONS)
-def test_a_forbidden_destination_is_told_whole(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When a request is made."""
+@pytest.mark.parametrize(("error", "message", "hosts", "allow_http", "url"), DESTINATIONS)
+def test_a_forbidden_url_is_reported_whole(
+    error: type[BearerAuthError],
+    message: str,
+    hosts: list[str] | None,
+    allow_http: list[str],
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A URL that the key must not be sent to raises; no message shows a path, a query or a password."""
     monkeypatch.setenv("http_proxy", "http://user:hunter2@proxy.example:3128")
-    with pytest.raises(OSError, match=r"^the key was not sent") as caught:
-        DESTINATIONS[message]()
+    with pytest.raises(error) as caught:
+        Destination(hosts, allow_http).check(url)
+    assert type(caught.value) is error
     assert str(caught.value) == message

@@ -11,7 +11,7 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, MissingKeyError, MountedAuth
-from requests_bearer_env.mounts import MountedRetry
+from requests_bearer_env.retry import Retry, retry_of
 from tests.helpers import KEY
 from tests.test_prefix import MOUNTS, Named, chosen
 
@@ -46,8 +46,8 @@ def test_prepared_twice_there_is_one_hook() -> None:
     duplicate.prepare_auth(MOUNTS)
     (mine, theirs), (hook, again) = request.hooks["response"], duplicate.hooks["response"]
     assert (theirs, again) == (print, print)
-    assert isinstance(mine, MountedRetry)
-    assert isinstance(hook, MountedRetry)
+    assert isinstance(mine, Retry)
+    assert isinstance(hook, Retry)
     assert hook is not mine
 
 
@@ -61,9 +61,9 @@ def test_an_auth_may_set_hooks_as_requests_takes_them(hooks: dict[str, Any]) -> 
             return r
 
     mounts = MountedAuth({"https://tgw.local/": Hooking()})
-    (hook,) = requests.Request("GET", "https://tgw.local/", auth=mounts).prepare().hooks["response"]
-    assert isinstance(hook, MountedRetry)
-    assert hook._hooks == ((print,) if hooks else ())
+    hook, *others = requests.Request("GET", "https://tgw.local/", auth=mounts).prepare().hooks["response"]
+    assert isinstance(hook, Retry)
+    assert others == ([print] if hooks else [])
 
 
 def test_a_refusal_leaves_the_request_alone(key_env: str) -> None:
@@ -141,8 +141,7 @@ def test_its_repr_shows_no_other_auths_secrets() -> None:
         {"https://a.example/v1": BearerEnvAuth("TGW_API_KEY"), "https://b.example": HTTPBasicAuth("u", KEY)}
     )
     assert repr(mounts) == (
-        "MountedAuth({'https://a.example/v1/': BearerEnvAuth(<environment variable TGW_API_KEY>), "
-        "'https://b.example/': HTTPBasicAuth})"
+        "MountedAuth({'https://a.example/v1/': BearerEnvAuth(env=TGW_API_KEY), 'https://b.example/': HTTPBasicAuth})"
     )
     assert KEY not in str(vars(mounts)).replace(repr(mounts), "")
 
@@ -154,3 +153,34 @@ def test_any_auth_can_be_mounted() -> None:
     )
     assert chosen("https://a.example/", mounts) == "Basic dTpw"
     assert chosen("https://b.example/", mounts) is None
+
+
+def test_a_mounted_subclass_does_what_it_does() -> None:
+    """A class derived from BearerEnvAuth may add to what happens at preparation."""
+
+    class WithOrganization(BearerEnvAuth):
+        def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+            r.headers["Organization"] = "mine"
+            return super().__call__(r)
+
+    mounts = MountedAuth({"https://tgw.local/": WithOrganization(provider=lambda: KEY)})
+    request = requests.Request("GET", "https://tgw.local/", auth=mounts).prepare()
+    assert request.headers["Organization"] == "mine"
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    hook = retry_of(request)
+    assert hook is not None
+    assert hook.trust is mounts
+
+
+def test_an_auth_may_set_a_header_in_bytes() -> None:
+    """What another auth sets is left as it is."""
+
+    class Custom(AuthBase):
+        def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+            r.headers["Authorization"] = b"Custom x"
+            return r
+
+    request = requests.Request(
+        "GET", "https://tgw.local/", auth=MountedAuth({"https://tgw.local/": Custom()})
+    ).prepare()
+    assert request.headers["Authorization"] == b"Custom x"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import requests_mock
 
-from tests.helpers import KEY
+from tests.helpers import KEY, make_program
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -32,10 +33,8 @@ def test_the_examples_run(
 ) -> None:
     """One after the other, as a reader would type them; every source in them gives the key."""
     for program in ("op", "keyring", "gcloud"):
-        path = tmp_path / program
-        path.write_text(f"#!/bin/sh\necho '{KEY}'\n")
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        make_program(tmp_path, program, f"print({KEY!r})")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setenv("TGW_API_KEY", KEY)
     monkeypatch.setenv("TGW_ADMIN_KEY", "admin")
     namespace: dict[str, Any] = {}
@@ -52,9 +51,8 @@ def test_the_examples_run(
 def test_the_recipes_with_programs_give_the_key(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A program of that name, with those arguments, is what is run."""
     (line,) = re.findall(rf'command\((\["{program}".*?\])', README)
-    (tmp_path / program).write_text('#!/bin/sh\nIFS=,; printf %s "$*"\n')
-    (tmp_path / program).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    make_program(tmp_path, program, "import sys; print(*sys.argv[1:], sep=',', end='')")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     from requests_bearer_env import command
 
     argv: list[str] = eval(line)

@@ -29,7 +29,7 @@ from requests_bearer_env.demo.server import Reply
 from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
 from requests_bearer_env.sources.provider import ProviderSource
-from tests.helpers import KEY, OTHER_KEY, Serve, keyed
+from tests.helpers import KEY, OTHER_KEY, Serve, keyed, python
 
 PACKAGE = str(Path(requests_bearer_env.__file__).parent)
 
@@ -87,7 +87,7 @@ def shown_by(value: object) -> Iterator[str]:
 def _attributes(value: object) -> set[str]:
     slots = (slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ()))
     # What the caller gave stays what it is, though no repr shows it: a path, a command, a function.
-    return {*slots, *getattr(value, "__dict__", {})} - {"_argv", "_path", "_provider", "cause"}
+    return {*slots, *getattr(value, "__dict__", {})} - {"_argv", "_blank", "_given", "_path", "_provider"}
 
 
 def assert_exception_hidden(error: BaseException) -> None:
@@ -131,9 +131,9 @@ def _provider(value: object, ttl: float | None = None) -> Callable[[Path, pytest
     return make
 
 
-def _command(script: str) -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:
+def _command(code: str, timeout: float = 30) -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:
     def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BearerEnvAuth:
-        return BearerEnvAuth(provider=command(["sh", "-c", script], timeout=0.3))
+        return BearerEnvAuth(provider=command(python(code), timeout=timeout))
 
     return make
 
@@ -163,10 +163,10 @@ BAD: dict[str, Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]] = {
     "provider: a list": _provider([KEY]),
     "cached provider: a tuple": _provider((KEY,), ttl=60),
     "cached provider: spaces": _provider(f"{KEY} {KEY}", ttl=60),
-    "command: two lines": _command(f"echo '{KEY}'; echo '{KEY}'"),
-    "command: status": _command(f"echo '{KEY}'; exit 1"),
-    "command: time": _command(f"echo '{KEY}'; exec sleep 60"),
-    "command: too much": _command(f"yes '{KEY}'"),
+    "command: two lines": _command(f"print({KEY!r}); print({KEY!r})"),
+    "command: status": _command(f"print({KEY!r}); raise SystemExit(1)"),
+    "command: time": _command(f"import time; print({KEY!r}, flush=True); time.sleep(60)", 0.5),
+    "command: too much": _command(f"while True: print({KEY!r})"),
 }
 
 
@@ -345,7 +345,7 @@ def test_an_interrupted_check_shows_no_key(key_env: str, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setenv(key_env, f'"{KEY}"')
-    monkeypatch.setattr("requests_bearer_env.credential._problem", interrupt)
+    monkeypatch.setattr("requests_bearer_env.mistakes.explain_refusal", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         diagnose(BearerEnvAuth(key_env))
     assert len([*own_frames(caught.value)]) > 3
@@ -375,7 +375,7 @@ def test_all_that_an_error_came_from_is_cleared() -> None:
     errors: list[BaseException] = []
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt) as caught:
-            ProviderSource(interrupt).ask()
+            ProviderSource(interrupt).read()
         errors.append(caught.value)
     errors[0].__cause__, errors[0].__context__, errors[1].__cause__ = errors[1], errors[2], errors[0]
     assert all(frame.f_locals for error in errors for frame in own_frames(error))
@@ -398,7 +398,7 @@ def test_a_failing_connection_shows_no_key_in_our_frames(
     with pytest.raises(requests.ConnectionError) as caught:
         session.get(server.url(), auth=BearerEnvAuth(provider=vault))
     assert len(server.seen) == 1
-    assert [frame.f_code.co_name for frame in own_frames(caught.value)] == ["__call__", "_answer_with", "resend"]
+    assert [frame.f_code.co_name for frame in own_frames(caught.value)] == ["__call__", "_answer", "_send_again"]
     assert_exception_hidden(caught.value)
 
 

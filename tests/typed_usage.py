@@ -32,7 +32,9 @@ auths: list[AuthBase] = [
     BearerEnvAuth(provider=provider, ttl=60),
     BearerEnvAuth(provider=bytes_provider, ttl=0.5),
     BearerEnvAuth(provider=command(["op", "read", Path("x")], timeout=5)),
-    BearerEnvAuth("NAME", hosts="api.example", allow_http={"localhost"}),
+    BearerEnvAuth(provider=command(["pass", "tgw"], first_line=True)),
+    BearerEnvAuth("NAME", hosts="api.example", allow_http={"localhost"}, refresh_on=[401, 403]),
+    BearerEnvAuth("NAME", refresh_on=403),
 ]
 
 mounted: AuthBase = MountedAuth({"https://api.example/": auths[0], "https://b.example/": BearerEnvAuth()})
@@ -47,4 +49,4 @@ def use(auth: BearerEnvAuth) -> int:
             session.auth = auth
             return requests.get("https://api.example/", auth=auth, timeout=5).status_code
     except BearerAuthError as error:
-        return 0 if error.request is None else -1
+        return len(error.problem + error.remedy) if error.request is None else -1

@@ -1,167 +1,238 @@
-"""What a server's answer says about the key, in words."""
+"""What the answers with and without the key say about the key: no more than their difference proves."""
 
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, cast
-from urllib.parse import urljoin
+from typing import TYPE_CHECKING, NamedTuple
 
-from requests.sessions import SessionRedirectMixin
+from requests_bearer_env.errors import COMMAND_LINE
 
-from requests_bearer_env.destination import origin_of
-from requests_bearer_env.errors import BearerAuthError
-
-from .report import Check, Status, bare_url, untrusted
+from .reason import explain_reason, is_web_page, names_other_scheme, refuses_host, reports_error, status_name
+from .redirect import explain_redirect
+from .report import Check, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
-    from requests import Response
-
+    from requests_bearer_env.auth import KeyAuth
     from requests_bearer_env.credential import Credential
-    from requests_bearer_env.destination import Destination
+    from requests_bearer_env.errors import Wording
 
-#: RFC 6750 section 3.1.
-_ERRORS = {
-    "invalid_request": "invalid_request, so the request is malformed",
-    "invalid_token": "invalid_token, so the key is expired, revoked or wrong",
-    "insufficient_scope": "insufficient_scope, so the key lacks a right that is needed here",
-}
+    from .request import Answer
 
-#: What a status says, and what to do.
-_STATUS: dict[int, tuple[Status, str, str]] = {
-    401: ("fail", "the server does not accept the key", "see whether it is the key for this server, and still valid"),
-    403: (
-        "fail",
-        "not a 401: the server knows the key, but it may not do this",
-        "ask for a key that may, or see what else the server goes by, such as the address of the client",
-    ),
-    404: (
-        "fail",
-        "there is nothing at that path, which says nothing about the key",
-        "correct the path; most of these APIs are under /v1/, such as /v1/models",
-    ),
-    405: ("warn", "the path does not take that method, which says little about the key", "try another method"),
-    407: (
-        "fail",
-        "a proxy wants credentials of its own, the server was not reached",
-        "put them into the URL of the proxy, in HTTPS_PROXY",
-    ),
-    429: ("warn", "the key has used up what it may for now, or its quota", "wait, and send less; see the quota"),
-}
-_OTHERS: dict[int, tuple[Status, str, str]] = {
-    2: ("ok", "the server accepts the key, or asks for none", ""),
-    4: ("warn", "by its status the server finds fault with the request, not with the key", "correct the request"),
-    5: ("fail", "the server failed, which says nothing about the key", "try again, or look into the server's log"),
-}
-_STRANGE: tuple[Status, str, str] = ("fail", "that is no answer to a request", "see whether the URL is that of the API")
 
-_NOWHERE: tuple[Status, str, str] = (
-    "warn",
-    "redirects to something that is no http or https URL",
-    "correct the URL, or ask the server's owner",
+class Meaning(NamedTuple):
+    """What an answer means.
+
+    Attributes:
+        status: The status of the line.
+        text: What the answer says about the key.
+        remedy: What to do.
+    """
+
+    status: Status
+    text: str
+    remedy: str = ""
+
+
+#: What ``Allow`` may name (RFC 9110 section 10.2.1).
+_METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
+
+_CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
+_DROPPED = "see whether a proxy in front of the server drops the Authorization header"
+
+#: What each status means if the server reads the key ("other"), and if the answers are the same or there is
+#: only one of them ("same"), unless the latter is another matter ("alone").
+_REFUSED = {
+    "other": Meaning("fail", "the server refuses this key", _CHECK_KEY),
+    "same": Meaning("fail", "the server does not accept the key, or never sees it", f"{_CHECK_KEY}; {_DROPPED}"),
+}
+_FORBIDDEN = {
+    "other": Meaning(
+        "fail",
+        "the server reads the key, and refuses the key or what it is used for",
+        "check that it is the key for this server, and that it has the right that this URL needs",
+    ),
+    "same": Meaning(
+        "fail",
+        "the server refuses the key, or the request for another reason",
+        f"{_CHECK_KEY}; see whether the server also checks something else, such as the client's address; {_DROPPED}",
+    ),
+}
+_CORRECT_PATH = (
+    "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
 )
+_NOT_FOUND = {
+    "other": Meaning(
+        "fail",
+        "the server reads the key; the path does not exist, or the server hides it from this key",
+        _CORRECT_PATH,
+    ),
+    "same": Meaning("fail", "the path does not exist, or the server hides it unless the key is right", _CORRECT_PATH),
+}
+_CORRECT_REQUEST = (
+    "see the server's reason and its documentation; this request has no body, which some URLs need: "
+    "to try the key alone, check a URL that does not"
+)
+_CLIENT_ERROR = {
+    "other": Meaning("fail", "the server reads the key, and refuses the key or the request", _CORRECT_REQUEST),
+    "same": Meaning(
+        "fail", "the key makes no difference, so this URL does not tell whether the key is right", _CORRECT_REQUEST
+    ),
+    "alone": Meaning("fail", "the server refuses the key or the request", _CORRECT_REQUEST),
+}
+_TRY_AGAIN = "try again later; if it stays, look into the server's log"
+_SERVER_ERROR = {
+    "other": Meaning("fail", "the server reads the key, and fails", _TRY_AGAIN),
+    "same": Meaning("fail", "the server fails, which says nothing about the key", _TRY_AGAIN),
+}
+_SUCCESS = {
+    "other": Meaning("ok", "the server accepts the key"),
+    "same": Meaning(
+        "warn",
+        "the key makes no difference, so this URL does not tell whether the key is right",
+        "check a URL for which the server asks for a key; if there is none, the server may run without one",
+    ),
+    "alone": Meaning("ok", "the server accepts the key, or does not read it"),
+}
+_FIXED = {
+    407: Meaning(
+        "fail",
+        "a proxy asks for credentials of its own, so the server was not reached",
+        "put them into the proxy's URL, in the variable HTTPS_PROXY",
+    ),
+    429: Meaning(
+        "fail",
+        "the rate limit or the quota is used up, which does not tell whether the key is right",
+        "wait and send fewer requests; see the quota of the key",
+    ),
+}
+_WEB_PAGE = Meaning(
+    "warn",
+    "the answer is a web page, perhaps a login page, instead of an API's answer",
+    "correct the URL: APIs often have a path of their own, such as /v1/models or /api/",
+)
+_ERROR_INSIDE = Meaning(
+    "warn", "the answer reports an error although its status is 2xx", "see the server's reason: it may be about the key"
+)
+_UNKNOWN_HOST = Meaning(
+    "fail",
+    "the server refuses the host name, whatever the key is",
+    "use a host name that the server knows, or have the proxy in front of it send such a name as Host",
+)
+_STRANGE = Meaning("fail", "APIs do not answer with this status", "check that the URL is that of the API")
 
-#: A challenge's parameter, or its scheme (RFC 9110 section 11.6.1).
-_PART = re.compile(r"([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",]*)))?", re.ASCII)
 
-#: Of a header, so many characters are looked at.
-_LONGEST = 4000
-
-
-class Challenge(NamedTuple):
-    """What ``WWW-Authenticate`` asks for: the schemes, and the parameters of ``Bearer``."""
-
-    schemes: list[str]
-    bearer: dict[str, str]
-
-
-def parse_challenge(header: str) -> Challenge:
-    """Take a ``WWW-Authenticate`` header apart; several of them are one, with commas between."""
-    challenge = Challenge([], {})
-    for match in _PART.finditer(header[:_LONGEST]):
-        word, quoted, plain = match.groups()
-        if quoted is None and plain is None:
-            challenge.schemes.append(word.lower())
-        elif challenge.schemes[-1:] == ["bearer"]:
-            value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            challenge.bearer.setdefault(word.lower(), value)
-    return challenge
-
-
-def in_words(response: Response, destination: Destination, known: Sequence[Credential]) -> Check:
-    """The line of the report about the answer to a request.
+def explain_answers(
+    answer: Answer,
+    without: Answer | None,
+    method: str,
+    auth: KeyAuth,
+    refresh_on: Collection[int],
+    keys: Sequence[Credential],
+    wording: Wording,
+) -> tuple[Check, str]:
+    """Explain the answer to a request.
 
     Args:
-        response: The answer, whose body is not looked at.
-        destination: Where the key may go.
-        known: Keys to be kept out of what the server says, as are those that it was sent.
+        answer: The answer to the request with the key.
+        without: The answer to the request without it; None if there is none.
+        method: The method of both.
+        auth: What the request with the key was made with.
+        refresh_on: The statuses that refuse a key.
+        keys: What must not be shown, as well as the keys that were sent.
+        wording: The names of options.
+
+    Returns:
+        The line of the report, and for its last line what the answer means for the key.
     """
-    code = response.status_code
-    sent = [cast("Credential", one.request.headers["Authorization"]) for one in (*response.history, response)]
-    keys = [*known, *sent]
-    if code // 100 == 3 and "Location" in response.headers:
-        status, meaning, remedy = _redirect(response, destination, keys)
-    else:
-        status, meaning, remedy = _STATUS.get(code) or _OTHERS.get(code // 100, _STRANGE)
-    if code in (401, 403):
-        meaning += _challenge(response.headers, code, keys)
-    if response.history:  # by the 401 hook: redirects are not followed
-        meaning = f"with the key read anew, for it changed after a {response.history[0].status_code}; {meaning}"
-        if status == "ok":
-            status = "warn"
-            remedy = "check again: if this stays, the key is kept longer than it is valid, so lower ttl="
-    return Check("request", status, f"{response.request.method} answered {_name(code)}: {meaning}", remedy)
+    keys = [*keys, *answer.sent]
+    reason = explain_reason(answer, keys)
+    relation = _relate(answer, reason, without, keys)
+    meaning = _explain(answer, relation, method, auth, refresh_on, keys, wording)
+    if names_other_scheme(answer):
+        meaning = meaning._replace(
+            remedy=f"{meaning.remedy}; if the API takes that scheme alone, do not send a bearer key"
+        )
+    detail = f"{method} answered {_describe(answer, without, relation)}: {_explain_rotation(answer)}{meaning.text}"
+    if answer.refused is not None and meaning.status == "ok":
+        remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
+        meaning = meaning._replace(status="warn", remedy=remedy)
+    return Check("request", meaning.status, f"{detail}; {reason}" if reason else detail, meaning.remedy), meaning.text
 
 
-def _name(code: int) -> str:
-    """A status with its name in the RFCs, whatever the server calls it."""
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
+def _explain_rotation(answer: Answer) -> str:
+    if answer.refused is None:
+        return ""
+    return f"with the key read anew, because it changed after a {answer.refused}; "
 
 
-def _challenge(headers: Mapping[str, str], code: int, keys: Sequence[Credential]) -> str:
-    """What the server gives as its reason (RFC 6750 section 3)."""
-    challenge = parse_challenge(headers.get("WWW-Authenticate", ""))
-    said: list[str] = []
-    error = challenge.bearer.get("error")
-    if error is not None:
-        said.append("its reason is " + (_ERRORS.get(error) or f'"{untrusted(error, *keys)}"'))
-    if "error_description" in challenge.bearer:
-        said.append(f'it says "{untrusted(challenge.bearer["error_description"], *keys)}"')
-    if "scope" in challenge.bearer:
-        said.append(f'it wants the scope "{untrusted(challenge.bearer["scope"], *keys)}"')
-    if code == 401 and challenge.schemes and "bearer" not in challenge.schemes:
-        said.append(f"it asks for {untrusted(challenge.schemes[0], *keys)}, not for Bearer")
-    return "".join(f"; {part}" for part in said)
+def _describe(answer: Answer, without: Answer | None, relation: str) -> str:
+    """The statuses of both answers, and whether their reasons differ."""
+    name = status_name(answer)
+    if without is None:
+        return name
+    other = status_name(without)
+    if name != other:
+        return f"{name} with the key and {other} without it"
+    return f"{name} with and without the key" + (", for different reasons" if relation == "other" else "")
 
 
-def _redirect(response: Response, destination: Destination, keys: Sequence[Credential]) -> tuple[Status, str, str]:
-    """Where a redirect leads, and what becomes of the key there."""
-    start = str(response.url)
-    try:
-        target = urljoin(start, response.headers["Location"])
-        dropped = SessionRedirectMixin().should_strip_auth(start, target)
-    except ValueError:
-        return _NOWHERE
-    if origin_of(target) is None:
-        return _NOWHERE
-    where = f"redirects to {bare_url(target, *keys)}"
-    if not dropped:
-        return "warn", where, "use that URL itself, for a redirected POST may become a GET"
-    if _may_go(destination, target):
-        where += ", where the key is sent if it is asked for, as hosts= names that host"
-        return "warn", where, "use that URL itself"
-    return "warn", f"{where}, where requests drops the key", "use that URL itself, if the key belongs there"
+def _relate(answer: Answer, reason: str, without: Answer | None, keys: Sequence[Credential]) -> str:
+    """Say how the answers with and without the key differ: "other", "same" or, without a second one, "alone"."""
+    if without is None:
+        return "alone"
+    if _is_success(answer) and _is_success(without):
+        return "same"
+    if status_name(answer) == status_name(without) and reason == explain_reason(without, keys):
+        return "same"
+    return "other"
 
 
-def _may_go(destination: Destination, url: str) -> bool:
-    """Whether the 401 hook would send the key there."""
-    try:
-        destination.check(url)
-    except BearerAuthError:
-        return False
-    return destination.names(url)
+def _is_success(answer: Answer) -> bool:
+    return answer.status // 100 == 2 and not is_web_page(answer) and not reports_error(answer)
+
+
+def _explain(
+    answer: Answer,
+    relation: str,
+    method: str,
+    auth: KeyAuth,
+    refresh_on: Collection[int],
+    keys: Sequence[Credential],
+    wording: Wording,
+) -> Meaning:
+    """Find what an answer means."""
+    code = answer.status
+    if answer.target is not None:
+        return Meaning(*explain_redirect(answer, auth, keys))
+    if code // 100 == 2 and not _is_success(answer):
+        return _WEB_PAGE if is_web_page(answer) else _ERROR_INSIDE
+    if code == 405:
+        return _explain_method(answer, relation, method, wording)
+    if code in _FIXED:
+        return _FIXED[code]
+    if code == 400 and refuses_host(answer):
+        return _UNKNOWN_HOST
+    table = _table(code, refresh_on)
+    return _STRANGE if table is None else table.get(relation) or table["same"]
+
+
+def _table(code: int, refresh_on: Collection[int]) -> dict[str, Meaning] | None:
+    """What a status means; None if no API answers with it."""
+    statuses = {401: _REFUSED, 403: _FORBIDDEN, 404: _NOT_FOUND}
+    if code in refresh_on and code not in statuses:
+        return _REFUSED
+    return statuses.get(code) or {2: _SUCCESS, 4: _CLIENT_ERROR, 5: _SERVER_ERROR}.get(code // 100)
+
+
+def _explain_method(answer: Answer, relation: str, method: str, wording: Wording) -> Meaning:
+    """Explain a 405: servers send it before or after they look at the key."""
+    allowed = list(dict.fromkeys(_METHODS.findall(answer.headers.get("Allow", "").upper())))
+    text = f"the URL allows {' and '.join(allowed)}, not {method}" if allowed else f"the URL does not allow {method}"
+    text += "; the server reads the key" if relation == "other" else "; the server may not have read the key"
+    option = "--method {}" if wording is COMMAND_LINE else "method='{}'"
+    first = next((name for name in ("GET", "POST", *allowed) if name in allowed), None)
+    if first is None:
+        return Meaning("fail", text, f"try another method, such as {option.format('POST')}")
+    return Meaning("fail", text, f"try {option.format(first)}")

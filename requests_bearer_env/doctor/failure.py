@@ -1,8 +1,7 @@
-"""Why no answer came, in a plain sentence of ours instead of an exception's."""
+"""Why no answer came, in words of this package instead of an exception's."""
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import ssl
@@ -10,6 +9,10 @@ from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING
 
 from requests import exceptions
+
+from requests_bearer_env import platforms
+
+from .cleaning import untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,37 +24,52 @@ _CERTIFICATES = {
         "the server's certificate has expired",
         "have it renewed; if it was, see whether this machine's clock is fast",
     ),
+    18: (
+        "the server's certificate is self-signed, so nothing proves whose it is",
+        "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE",
+    ),
+    19: (
+        "the server's certificate comes from a private CA that requests does not trust",
+        "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy replaces it",
+    ),
     62: ("the server's certificate is for another host name", "use the name that it is for, or correct the URL"),
     64: ("the server's certificate is not for that address", "use the host name that it is for"),
 }
 _UNKNOWN_ISSUER = (
-    "the server's certificate cannot be verified: it does not come from an authority that requests trusts",
-    "if the server has a CA of its own, name its file in REQUESTS_CA_BUNDLE; if it has not, somebody is in between",
+    "the server's certificate comes from an issuer that requests does not trust",
+    "name the file of a private CA in REQUESTS_CA_BUNDLE; with a public CA, have the server send the whole chain",
 )
+_CERTIFICATES.update({20: _UNKNOWN_ISSUER, 21: _UNKNOWN_ISSUER})
 
-#: The first line that fits one of the exceptions is the one; what is more telling comes first.
+#: Certificates that are not for the host in the URL.
+HOST_MISMATCH = frozenset({62, 64})
+
+#: Why a handshake fails with a port that does not speak TLS.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+
+#: The first line that fits one of the exceptions decides; the more telling ones come first.
 _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...] = (
     (
         exceptions.ProxyError,
         "the proxy does not let the request through",
-        "look at the proxy, or connect without: NO_PROXY",
+        "see the proxy's log, or connect directly: name the host in NO_PROXY",
     ),
     (exceptions.InvalidProxyURL, "the proxy's address cannot be used", "correct the proxy settings of the environment"),
     (
-        exceptions.InvalidSchema,  # of the proxy, for the URL's has been looked at
+        exceptions.InvalidSchema,  # of the proxy's URL, because the request's has been checked
         "the environment names a proxy of a kind that requests cannot use",
-        "for SOCKS: pip install 'requests[socks]'; or connect without: NO_PROXY",
+        "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY",
     ),
     (
         (socket.gaierror, UnicodeError),
-        "the host's name is not known",
-        "correct it, or see whether DNS or a VPN is missing",
+        "the host name cannot be resolved",
+        "correct the name, or see whether DNS works and the VPN is up",
     ),
     (ConnectionRefusedError, "nothing listens on that port", "correct the port, or start the server"),
     (
         (TimeoutError, exceptions.Timeout),
-        "",
-        "try again, or with a longer timeout; see whether a firewall is in the way",
+        "there was no answer within {seconds:g} s",
+        "try again with a longer timeout; see whether a firewall blocks the connection",
     ),
     (
         (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
@@ -60,36 +78,55 @@ _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
     ),
     (
         (ssl.SSLError, exceptions.SSLError),
-        "no TLS connection comes about",
-        "see whether the port speaks https; a server that speaks http alone needs http:// and allow_http=",
+        "the TLS handshake failed",
+        "see whether the port speaks https, and which TLS versions and client certificates the server wants",
     ),
-    (BadStatusLine, "what answers does not speak HTTP", "correct the port; see whether it speaks http or https"),
-    (HTTPException, "the answer is not proper HTTP", "look into the server's log, or at the proxy before it"),
+    (BadStatusLine, "the port answers, but not with HTTP", "correct the port; see whether it speaks http or https"),
+    (HTTPException, "the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it"),
 )
 
 _TUNNEL = re.compile(r"Tunnel connection failed: ([1-5][0-9]{2})", re.ASCII)
 
 
-def explain(error: BaseException, seconds: float) -> tuple[str, str]:
+def explain_failure(error: BaseException, seconds: float) -> tuple[str, str]:
     """Say what went wrong, and what to do.
 
     Args:
         error: What requests, or a socket, raised.
         seconds: How long was waited, if it was too long.
+
+    Returns:
+        The problem and the remedy, which may have fields of `requests_bearer_env.errors.Wording`.
     """
     errors = list(_causes(error))
     for cause in errors:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _CERTIFICATES.get(cause.verify_code, _UNKNOWN_ISSUER)
+            return _explain_certificate(cause)
+    if any(isinstance(cause, ssl.SSLError) and getattr(cause, "reason", "") in _NOT_TLS for cause in errors):
+        return "the port answers, but not with TLS", "correct the port; for a server without TLS: http://, {allow_http}"
     tunnel = next(filter(None, (_TUNNEL.search(str(cause)) for cause in errors)), None)
     if tunnel is not None and tunnel[1] == "407":
-        return "the proxy wants credentials of its own (407)", "put them into the URL of the proxy, in HTTPS_PROXY"
+        return (
+            "the proxy asks for credentials of its own (407)",
+            "put them into the proxy's URL, in the variable HTTPS_PROXY",
+        )
     for kinds, detail, remedy in _SENTENCES:
         if any(isinstance(cause, kinds) for cause in errors):
-            return detail or f"there was no answer within {seconds:g} s", remedy
-    number = next((cause.errno for cause in errors if isinstance(cause, OSError) and cause.errno), None)
-    reason = os.strerror(number) if number else type(error).__name__
+            return detail.format(seconds=seconds), remedy
+    numbered = next((cause for cause in errors if isinstance(cause, OSError) and cause.errno), None)
+    reason = type(error).__name__ if numbered is None else platforms.error_text(numbered)
     return f"the request failed ({reason})", "see whether this machine reaches the host at all"
+
+
+def _explain_certificate(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+    """Say what is wrong with a certificate, in OpenSSL's words where this package has none."""
+    known = _CERTIFICATES.get(error.verify_code)
+    if known is not None:
+        return known
+    return (
+        f"the server's certificate is refused: {untrusted(str(error.verify_message))} (OpenSSL)",
+        "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

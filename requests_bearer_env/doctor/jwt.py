@@ -1,6 +1,6 @@
-"""What a key says of itself, where it is a JSON Web Token (RFC 7519).
+"""The line ``jwt``: what a key says of itself, if it is a JSON Web Token (RFC 7519).
 
-Only read, never verified: that takes the issuer's key, and a server that is asked.
+It is read and not verified: verification takes the issuer's key, or the server.
 """
 
 from __future__ import annotations
@@ -8,23 +8,43 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .report import Check, span, untrusted
+from .cleaning import untrusted
+from .report import Check, Status, span
 
 if TYPE_CHECKING:
     from requests_bearer_env.credential import Credential
 
-#: Header, claims, signature; the last is empty where the algorithm is "none".
-_JWT = re.compile(r"Bearer ([\w-]+)\.([\w-]+)\.[\w-]*", re.ASCII)
+#: Header, claims and signature; a key that was cut off may lack the last two.
+_JWT = re.compile(r"Bearer ([\w-]+)\.([\w-]*)(?:\.([\w-]*))?", re.ASCII)
 
 #: Where issuers say what a key may do: RFC 8693 section 4.2, and the habits of Okta, Microsoft, Auth0.
 _RIGHTS = ("scope", "scopes", "scp", "roles", "role", "permissions")
 
-#: No date is further from 1970, in seconds; what is larger is no date and too much for a float.
+#: The lengths of signatures in bytes (RFC 7518 section 3.1, RFC 8037).
+_SIGNATURES = {"HS256": 32, "HS384": 48, "HS512": 64, "ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64}
+
+#: Those of RSA are as long as the key: a multiple of this many bytes.
+_RSA_STEP = 64
+
+#: No date is further from 1970, in seconds; a larger number is no date and too much for a float.
 _DATES = 1e12
 
-_NEW_KEY = "get a new key from whoever issues it"
+#: Seconds by which two clocks commonly differ.
+_SKEW = 30
+
+_NEW_KEY = "get a new key from its issuer"
+_COPY_AGAIN = (
+    "store the whole key again, with an editor: terminals truncate a pasted line at 1023 or 4095 characters, "
+    "and setx at 1024"
+)
+
+
+class _Finding(NamedTuple):
+    status: Status
+    problem: str
+    remedy: str
 
 
 def check_jwt(credential: Credential, now: float) -> Check | None:
@@ -38,47 +58,62 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
         The line of the report, or None if the key is no JWT.
     """
     match = _JWT.fullmatch(credential)
-    if match is None or _object(match[1]) is None:
+    header = _object(match[1]) if match else None
+    if match is None or header is None:
         return None
     claims = _object(match[2])
     if claims is None:
-        return Check(
-            "jwt",
-            "fail",
-            "the key has a JWT's header, but its claims cannot be read",
-            "copy the key again, the whole of it",
-        )
-    problem = _problem(claims, now)
-    reach = _reach(claims, credential)
-    if problem is not None:
-        return Check("jwt", "fail", f"{problem[0]}; {reach}", problem[1])
-    life = (
-        f"expires in {span(claims['exp'] - now)}" if "exp" in claims else "has no exp, so it does not expire by itself"
-    )
-    return Check("jwt", "ok", f"{life}; {reach}")
+        return Check("jwt", "fail", "the key has the header of a JWT, but its claims cannot be read", _COPY_AGAIN)
+    finding = _find_cut(header, match[3]) or _find_problem(claims, now)
+    reach = _describe_reach(claims, credential)
+    if finding is not None:
+        return Check("jwt", finding.status, f"{finding.problem}; {reach}", finding.remedy)
+    if "exp" in claims:
+        return Check("jwt", "ok", f"expires in {span(claims['exp'] - now)}; {reach}")
+    return Check("jwt", "ok", f"has no exp, so it does not expire by itself; {reach}")
 
 
 def _object(part: str) -> dict[str, Any] | None:
     """The JSON object in a part of a JWT, if there is one."""
     try:
-        value: object = json.loads(urlsafe_b64decode(f"{part}=="))  # what is too much is passed over
+        value: object = json.loads(urlsafe_b64decode(f"{part}=="))  # superfluous padding is ignored
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _problem(claims: dict[str, Any], now: float) -> tuple[str, str] | None:
-    """Why the key cannot be used now, and what to do."""
-    for name in ("exp", "nbf"):
+def _find_cut(header: dict[str, Any], signature: str | None) -> _Finding | None:
+    """Find out whether the end of the key is missing."""
+    if signature is None:
+        return _Finding("fail", "has no signature, so its end is missing", _COPY_AGAIN)
+    algorithm, size = header.get("alg"), len(signature) * 3 // 4
+    if not isinstance(algorithm, str):
+        return None
+    if algorithm in _SIGNATURES:
+        complete = size == _SIGNATURES[algorithm]
+    elif algorithm[:2] in ("RS", "PS"):
+        complete = size >= 2 * _RSA_STEP and size % _RSA_STEP == 0
+    else:
+        return None
+    if complete:
+        return None
+    return _Finding(
+        "warn", f"its signature has {len(signature)} characters, which no signature of its kind has", _COPY_AGAIN
+    )
+
+
+def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
+    """Find out why the key cannot be used now."""
+    for name in ("exp", "nbf", "iat"):
         if name in claims and not _is_date(claims[name]):
-            return f"its {name} is not a date in seconds", _NEW_KEY
+            return _Finding("fail", f"its {name} is not a date in seconds", _NEW_KEY)
+    clocks = "wait, or see whether this machine's clock is slow"
     if "exp" in claims and claims["exp"] <= now:
-        return f"expired {span(now - claims['exp'])} ago", _NEW_KEY
-    if "nbf" in claims and claims["nbf"] > now:
-        return (
-            f"not valid for another {span(claims['nbf'] - now)} (nbf)",
-            "wait, or see whether this machine's clock is slow",
-        )
+        return _Finding("fail", f"expired {span(now - claims['exp'])} ago", _NEW_KEY)
+    if claims.get("nbf", now) > now:
+        return _Finding("fail", f"not valid for another {span(claims['nbf'] - now)} (nbf)", clocks)
+    if claims.get("iat", now) > now + _SKEW:
+        return _Finding("warn", f"issued {span(claims['iat'] - now)} in the future (iat)", clocks)
     return None
 
 
@@ -86,15 +121,15 @@ def _is_date(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -_DATES < value < _DATES
 
 
-def _reach(claims: dict[str, Any], credential: Credential) -> str:
-    """What the key may do, and for whom it is meant: as little as the job needs, one hopes."""
+def _describe_reach(claims: dict[str, Any], credential: Credential) -> str:
+    """Say what the key may do, and for whom it is meant: it should be no more than the job needs."""
     rights = [f"{name} {_words(claims[name], credential)}" for name in _RIGHTS if name in claims]
     audience = f"audience {_words(claims['aud'], credential)}" if "aud" in claims else "no audience"
     return f"{', '.join(rights) or 'no scopes'}; {audience}"
 
 
 def _words(claim: object, credential: Credential) -> str:
-    """A claim that is a string or a list of them."""
+    """A claim that is a string or a list of strings."""
     items = cast("list[object]", claim) if isinstance(claim, list) else [claim]
     words = " ".join(item for item in items if isinstance(item, str))
     return untrusted(words, credential) or "(empty)"

@@ -3,72 +3,90 @@
 from __future__ import annotations
 
 import os
-import select
-import shutil
-import signal
 import threading
 import time
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast
 
-from requests_bearer_env.errors import bare
+from requests_bearer_env import platforms
+from requests_bearer_env.errors import without_traceback
 
 from .base import MAX_BYTES
 from .provider import ProviderError
 
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Sequence
+    from subprocess import Popen
+
 #: A longer name is shown only if there is such a program.
 _LONG_NAME = 20
 
-#: Milliseconds between looks at whether the program is still there.
-_GLANCE = 50
+#: Seconds between two looks at the program: the first pause, which doubles, and the longest.
+_PAUSES = 0.001, 0.02
 
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Sequence
+_BY_HAND = "run it by hand to see why"
+
+_STATUS_TAKEN = (
+    (
+        "has an exit status that cannot be known, "
+        "because this process ignores SIGCHLD or another part of it waits for child processes"
+    ),
+    "reset SIGCHLD to signal.SIG_DFL, and let nothing but subprocess wait for child processes",
+)
 
 
 class Command:
     """Runs a program and returns what it prints; equal and picklable by its arguments."""
 
-    __slots__ = ("_argv", "_timeout")
+    __slots__ = ("_argv", "_first_line", "_timeout")
 
-    def __init__(self, argv: Sequence[str | os.PathLike[str]], timeout: float) -> None:
+    def __init__(self, argv: Sequence[str | os.PathLike[str]], timeout: float, first_line: bool) -> None:
+        """Check the arguments; see `command`."""
         if isinstance(argv, (str, bytes)):
-            raise TypeError("the command is a string: give a list of the program and its arguments, no shell is used")
+            raise TypeError(
+                "the command is a string: give a list of the program and its arguments, because no shell is used"
+            )
         self._argv = tuple(os.fspath(part) for part in argv)
         if not all(isinstance(part, str) for part in self._argv):
             raise TypeError("the command has a part that is not a str: give a list of str")
         if not self._argv or not self._argv[0] or any("\0" in part for part in self._argv):
             raise ValueError(
-                "the command has no program, or a NULL in it: give a list of the program and its arguments"
+                "the command has no program, or has a NULL in it: give a list of the program and its arguments"
             )
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
             raise TypeError(f"timeout= is {type(timeout).__name__}: give a number of seconds")
         if not 0 < timeout <= threading.TIMEOUT_MAX:
-            raise ValueError(
-                "timeout= is not a positive, finite number of seconds: give how long to wait for the program"
-            )
+            raise ValueError("timeout= is not a positive, finite number: give the seconds to wait for the program")
+        if not isinstance(first_line, bool):
+            raise TypeError(f"first_line= is {type(first_line).__name__}: give True or False")
         self._timeout = timeout
+        self._first_line = first_line
 
     @property
     def __name__(self) -> str:
+        from shutil import which
+
         program = self._argv[0]
         name = os.path.basename(program)
-        # A whole command line in one part is a mistake, and may hold anything; so may what is no program.
-        if program.split() == [program] and (len(name) <= _LONG_NAME or shutil.which(program)):
+        # A whole command line in one part is a mistake and may hold anything, as may a text that names no program.
+        if program.split() == [program] and (len(name) <= _LONG_NAME or which(program)):
             return f"command {name}"
-        return "command (not shown, as it is no program's name)"
+        return "command (not shown because it is not the name of a program)"
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
 
+    def _arguments(self) -> tuple[tuple[str, ...], float, bool]:
+        return self._argv, self._timeout, self._first_line
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Command) and (self._argv, self._timeout) == (other._argv, other._timeout)
+        return isinstance(other, Command) and self._arguments() == other._arguments()
 
     def __hash__(self) -> int:
-        return hash((self._argv, self._timeout))
+        return hash(self._arguments())
 
-    def __reduce__(self) -> tuple[type[Command], tuple[tuple[str, ...], float]]:
-        return Command, (self._argv, self._timeout)
+    def __reduce__(self) -> tuple[type[Command], tuple[tuple[str, ...], float, bool]]:
+        return Command, self._arguments()
 
     def __call__(self) -> bytes:
         """Run the program.
@@ -76,102 +94,122 @@ class Command:
         Raises:
             ProviderError: It could not be started, failed, took too long or printed too much.
         """
-        from subprocess import DEVNULL, PIPE, Popen  # costs a third of importing this package, and few use it
+        pipe, writer = platforms.open_pipe()
+        with pipe:
+            try:
+                process = self._start(writer)
+            finally:
+                os.close(writer)
+            output, remedy = _Output(), _BY_HAND
+            with platforms.ProcessGroup(process) as group:
+                try:
+                    problem = self._watch(process, pipe, output)
+                except ChildProcessError:
+                    process.poll()  # or the destructor of the Popen would warn
+                    problem, remedy = _STATUS_TAKEN
+                finally:
+                    group.end()
+        if problem is not None:
+            raise ProviderError(f"{self.__name__} {problem}", remedy)
+        return bytes(output).partition(b"\n")[0] if self._first_line else bytes(output)
 
-        # Not its standard error either, for who can say what it prints there.
+    def _start(self, writer: int) -> Popen[bytes]:
+        """Start the program with a pipe as its standard output."""
+        from subprocess import DEVNULL, Popen  # slow to import, and few programs use it
+
+        unsafe = platforms.unsafe_for_batch([platforms.find_program(self._argv[0]), *self._argv[1:]])
+        if unsafe is not None:
+            raise ProviderError(
+                f"{self.__name__} is a batch file, and part {unsafe + 1} of the command has a character "
+                "that cmd.exe would interpret",
+                "call the program that the batch file calls",
+            )
         try:
-            process = Popen(self._argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, bufsize=0)
+            # Not in a local: a traceback printer would show the arguments.
+            process = cast(
+                "Popen[bytes]",
+                Popen(
+                    [platforms.find_program(self._argv[0]), *self._argv[1:]],
+                    stdin=DEVNULL,
+                    stdout=writer,
+                    **platforms.start_options(),
+                ),
+            )
         except (OSError, ValueError) as error:
             failure = getattr(error, "strerror", None) or type(error).__name__
         else:
-            process.args = self.__name__  # which its repr shows
-            return self._output(process)
-        raise ProviderError(f"{self.__name__} cannot be started: {failure}; check that it is installed and on the PATH")
+            process.args = self.__name__  # shown by the repr of the Popen
+            return process
+        raise ProviderError(
+            f"{self.__name__} cannot be started ({failure})", "check that it is installed and on the PATH"
+        )
 
-    def _output(self, process: subprocess.Popen[bytes]) -> bytes:
-        deadline = time.monotonic() + self._timeout
-        output = _Output()
-        try:
-            with cast("IO[bytes]", process.stdout) as pipe:
-                whole = self._collect(process, pipe, output, deadline)
-            problem = self._problem(process, len(output), whole, deadline)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-        if problem is None:
-            return bytes(output)
-        raise ProviderError(f"{self.__name__} {problem}; run it by hand to see why")
+    def _watch(self, process: Popen[bytes], pipe: io.FileIO, output: _Output) -> str | None:
+        """Collect what the program prints until it has ended.
 
-    def _collect(self, process: subprocess.Popen[bytes], pipe: IO[bytes], output: _Output, deadline: float) -> bool:
-        """Read until the end, until it is too much or too late, or until the program is gone.
-
-        Its own children may have the pipe open for longer; they are not waited for.
+        Programs that it leaves behind may keep the pipe open; they are not waited for.
 
         Returns:
-            Whether that is all of it.
+            What went wrong, in words that show neither arguments nor output; None if nothing did.
+
+        Raises:
+            ChildProcessError: Something else has taken the exit status.
         """
-        poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        # Less than nothing left would be waited for without end.
-        while len(output) <= MAX_BYTES and (left := deadline - time.monotonic()) > 0:
-            # Asked before the pipe is looked at: what is printed between the two looks is not lost.
-            gone = process.poll() is not None
-            if poll.poll(0 if gone else min(_GLANCE, left * 1000)):
-                before = len(output)
-                output += pipe.read(MAX_BYTES)
-                if len(output) == before:
-                    return True
-            elif gone:
-                return True
-        return False
-
-    def _problem(self, process: subprocess.Popen[bytes], printed: int, whole: bool, deadline: float) -> str | None:
-        """What went wrong, in words that show neither arguments nor output."""
-        from subprocess import TimeoutExpired
-
-        if printed > MAX_BYTES:
-            return f"printed more than {MAX_BYTES} bytes"
-        late = f"did not finish within {self._timeout} s"
-        if not whole:
-            return late
-        try:
-            status = process.wait(max(0.0, deadline - time.monotonic()))
-        except TimeoutExpired:
-            return late
-        if status == 0 and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            return "has no exit status that can be seen, for this process ignores SIGCHLD"
+        deadline = time.monotonic() + self._timeout
+        closed, (pause, longest) = False, _PAUSES
+        while True:
+            # Asked before the pipe is read, so that nothing is lost that the program prints at its very end.
+            status = platforms.exit_status(process)
+            chunk = b"" if closed else platforms.read_available(pipe)
+            if chunk:
+                output += chunk
+                if len(output) > MAX_BYTES:
+                    return f"printed more than {MAX_BYTES} bytes"
+                continue
+            closed = chunk is not None
+            if status is not None:
+                break
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return f"did not finish within {self._timeout} s"
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, longest)
         if status < 0:
             return f"was ended by signal {-status}"
         return f"failed with exit status {status}" if status else None
 
 
 class _Output(bytearray):
-    """What a program printed; hidden from printers of tracebacks."""
+    """What a program printed; hidden from traceback printers."""
 
     def __repr__(self) -> str:
         return "<output>"
 
 
-def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30) -> Command:
+def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, first_line: bool = False) -> Command:
     """Make a provider that runs a program and takes its standard output as the key.
+
+    The program's standard input is empty, and its standard error goes where that of this process goes.
+    On Windows, ``.cmd`` and ``.bat`` files are found on the PATH as well.
 
     Args:
         argv: The program and its arguments. No shell is used.
-        timeout: Seconds after which the program is killed.
+        timeout: Seconds after which the program and all that it has started are killed.
+        first_line: Take only the first line of the output: ``pass`` keeps notes below the key.
 
     Returns:
-        A value for ``provider=``. Where the program fails, takes too long or prints more than
-        16 KiB, the request raises `KeySourceError`, which shows the program's name and exit status
-        but neither its arguments nor its output.
+        A value for ``provider=``. If the program fails, takes too long or prints more than 16 KiB, or if
+        its exit status cannot be known, the request raises `KeySourceError`, which shows the program's
+        name and exit status but neither its arguments nor its output.
 
     Raises:
-        TypeError: ``argv`` is a str or holds something else than str, ``timeout`` is no number.
+        TypeError: ``argv`` is a str or holds something else than str, ``timeout`` is no number,
+            ``first_line`` is no bool.
         ValueError: ``argv`` is empty, ``timeout`` is not positive and finite.
     """
     try:
-        return Command(argv, timeout)
+        return Command(argv, timeout, first_line)
     except (TypeError, ValueError) as error:
-        wrong = bare(error)
+        wrong = without_traceback(error)
     del argv, timeout  # the key may be among them, and no frame is to show it
     raise wrong

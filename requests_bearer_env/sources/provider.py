@@ -1,37 +1,19 @@
-"""A provider: a callable that returns the key, asked for every request."""
+"""A provider: a callable that returns the key, called for every request."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from requests_bearer_env.credential import Credential, parse
-from requests_bearer_env.errors import BearerAuthError, InvalidKeyError, KeySourceError
+from requests_bearer_env.errors import InvalidKeyError, KeySourceError
 
-from .base import Source
+from .base import Reading, Source, read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Provider = Callable[[], str | bytes | None]
-
-
-class Outcome(NamedTuple):
-    """What asking a provider gave: a credential, nothing, or a failure that any thread can raise."""
-
-    credential: Credential | None
-    error: type[BearerAuthError] = BearerAuthError
-    message: str = ""
-    cause: BaseException | None = None
-
-    def result(self) -> Credential | None:
-        """Return the credential, or raise the failure as an exception of its own."""
-        if self.message:
-            raise self.error(self.message) from self.cause
-        return self.credential
+    from .base import Provider
 
 
 class ProviderError(Exception):
-    """A provider of ours failed and says why in words that hold no key."""
+    """A provider of this package failed; its two arguments are the problem and the remedy of a `KeySourceError`."""
 
 
 class ProviderSource(Source):
@@ -40,6 +22,11 @@ class ProviderSource(Source):
     __slots__ = ("_provider",)
 
     def __init__(self, provider: Provider) -> None:
+        """Check the provider.
+
+        Raises:
+            TypeError: It cannot be called.
+        """
         if not callable(provider):
             raise TypeError(f"provider= is {type(provider).__name__}: give a function that returns the key")
         self._provider = provider
@@ -47,33 +34,35 @@ class ProviderSource(Source):
     def options(self) -> dict[str, Any]:
         return {"provider": self._provider}
 
-    def credential(self) -> Credential | None:
-        return self.ask().result()
+    def read(self) -> Reading:
+        where = self.where()
+        return read_value(self._text(where), where, f"{where} returned no key")
 
-    def ask(self) -> Outcome:
-        """Call the provider; an `Exception` becomes an outcome, an interrupt passes."""
+    def _text(self, where: str) -> str:
+        """Call the provider, and return what it returned as a str; blank for None."""
         try:
             value: object = self._provider()
         except ProviderError as error:
-            return Outcome(None, KeySourceError, str(error))
+            failure = KeySourceError(*error.args)
         except Exception as error:
-            name = type(error).__name__
-            return Outcome(None, KeySourceError, f"{self.where()} raised {name}: call it by hand to see why", error)
-        if value is None:
-            return Outcome(None)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "surrogateescape")
-        if not isinstance(value, str):
-            name = type(value).__name__
-            return Outcome(None, InvalidKeyError, f"{self.where()} returned {name}: it must return a str, or None")
-        try:
-            return Outcome(parse(value, self))
-        except InvalidKeyError as error:
-            return Outcome(None, InvalidKeyError, str(error))
+            failure = KeySourceError(f"{where} raised {type(error).__name__}", "call it directly to see why")
+            failure.__cause__ = error
+        else:
+            if value is None:
+                return ""
+            if isinstance(value, bytes):
+                return value.decode("utf-8", "surrogateescape")
+            if isinstance(value, str):
+                return value
+            kind = type(value).__name__
+            del value
+            raise InvalidKeyError(f"{where} returned {kind}, not a key", "return a str, bytes in ASCII, or None")
+        raise failure
 
     def where(self) -> str:
-        # Not its repr, in which a partial shows its arguments.
+        """The provider in words."""
+        # Not its repr: that of a functools.partial shows the arguments.
         return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 
-    def absence(self) -> str:
-        return f"{self.where()} returned nothing"
+    def __repr__(self) -> str:
+        return f"provider={self.where().removeprefix('provider ')}"

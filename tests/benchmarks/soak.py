@@ -10,17 +10,18 @@ accepted; memory and file descriptors must stay flat. Figures are printed as a t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import multiprocessing
 import os
 import random
-import resource
 import secrets
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,15 @@ class Figures(NamedTuple):
         return found
 
 
+def insist(change: Callable[[], object]) -> None:
+    """Change a file: Windows refuses that as long as a reader has the file open."""
+    while True:
+        with contextlib.suppress(PermissionError):
+            change()
+            return
+        time.sleep(0.001)
+
+
 def serve(folder: str, channel: Any) -> None:
     """Serve and rotate until told to stop; a process of its own."""
     directory = Path(folder)
@@ -78,8 +88,10 @@ def serve(folder: str, channel: Any) -> None:
         known.add(key)
         accepted[:] = [key, accepted[0]]
         (directory / "new").write_text(key)
-        os.replace(directory / "new", directory / "renamed")
-        (directory / "rewritten").write_text(key)
+        insist(lambda: os.replace(directory / "new", directory / "renamed"))
+        insist(lambda: (directory / "rewritten").write_text(key))
+        insist(lambda: (directory / "recreated").unlink(missing_ok=True))
+        insist(lambda: (directory / "recreated").write_text(key))
 
     rotate()
     rotations = 1
@@ -104,6 +116,7 @@ def auths(directory: Path) -> list[BearerEnvAuth]:
     return [
         BearerEnvAuth(file=directory / "renamed"),
         BearerEnvAuth(file=directory / "rewritten", hosts="localhost"),
+        BearerEnvAuth(file=directory / "recreated"),
         BearerEnvAuth(provider=vault, ttl=1),
     ]
 
@@ -120,15 +133,22 @@ def call(session: requests.Session, url: str, auth: BearerEnvAuth, retries: list
         if response.history:
             retries.append(1)
         # The vault may have been sealed when the key was asked for again; that is in the log.
-        if response.status_code == 401 and auth.sources[0].where().startswith("provider"):
+        if response.status_code == 401 and "provider" in repr(auth.sources):
             continue
         return str(response.status_code)
 
 
 def memory() -> int:
-    """Resident memory in KiB."""
+    """Resident memory in KiB; 0 on systems other than Linux, which have no /proc."""
+    if sys.platform != "linux":
+        return 0
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() // 1024
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def open_descriptors() -> int:
+    """The number of open file descriptors; 0 on systems other than Linux."""
+    return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 
 
 def run(total: int, threads: int) -> Figures:
@@ -143,6 +163,7 @@ def run(total: int, threads: int) -> Figures:
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=serve, args=(folder, theirs))
         process.start()
+        theirs.close()  # or its end would go unnoticed
         url = ours.recv()
         shared = auths(Path(folder))
 
@@ -156,7 +177,7 @@ def run(total: int, threads: int) -> Figures:
                         outcomes[outcome] += 1
                         if outcomes.total() % max(1, total // 10) == 0:
                             sizes.append(memory())
-                            descriptors.append(len(os.listdir("/proc/self/fd")))
+                            descriptors.append(open_descriptors())
 
         start = time.perf_counter()
         workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
@@ -170,7 +191,6 @@ def run(total: int, threads: int) -> Figures:
         ours.send("thanks")
         process.join()
         ours.close()
-        theirs.close()
     # The first tenth fills pools and caches, and in the last one threads end.
     return Figures(
         seconds, rotations, outcomes, len(retries), wrong, sizes[1:-1] or sizes, descriptors[1:-1] or descriptors

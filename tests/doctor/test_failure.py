@@ -10,7 +10,8 @@ import ssl
 import pytest
 from requests import exceptions
 
-from requests_bearer_env.doctor.failure import explain
+from requests_bearer_env import platforms
+from requests_bearer_env.doctor.failure import explain_failure
 
 SECRET = "hunter2"
 
@@ -26,89 +27,187 @@ def wrapped(cause: BaseException) -> BaseException:
         return exceptions.ConnectionError(error)
 
 
-def unverified(code: int) -> ssl.SSLCertVerificationError:
+def unverified(code: int, message: str = SECRET) -> ssl.SSLCertVerificationError:
     """What OpenSSL says of a certificate that it does not accept."""
     error = ssl.SSLCertVerificationError(1, SECRET)
-    error.verify_code = code
+    error.verify_code, error.verify_message = code, message
     return error
+
+
+def tls(reason: str) -> ssl.SSLError:
+    """What OpenSSL raises for a handshake that fails."""
+    error = ssl.SSLError(1, SECRET)
+    error.reason = reason
+    return error
+
+
+HANG_UP = (
+    "the server closed the connection without an answer",
+    "look into the server's log; see whether the port speaks https",
+)
+LATE = (
+    "there was no answer within 2.5 s",
+    "try again with a longer timeout; see whether a firewall blocks the connection",
+)
+HANDSHAKE = (
+    "the TLS handshake failed",
+    "see whether the port speaks https, and which TLS versions and client certificates the server wants",
+)
+NO_TLS = ("the port answers, but not with TLS", "correct the port; for a server without TLS: http://, {allow_http}")
+NO_NAME = ("the host name cannot be resolved", "correct the name, or see whether DNS works and the VPN is up")
+UNKNOWN = (
+    "the server's certificate comes from an issuer that requests does not trust",
+    "name the file of a private CA in REQUESTS_CA_BUNDLE; with a public CA, have the server send the whole chain",
+)
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (exceptions.ProxyError(SECRET), "the proxy does not let the request through"),
-        (exceptions.InvalidProxyURL(SECRET), "the proxy's address cannot be used"),
-        (exceptions.InvalidSchema(SECRET), "the environment names a proxy of a kind that requests cannot use"),
-        (socket.gaierror(socket.EAI_NONAME, SECRET), "the host's name is not known"),
-        (UnicodeError(SECRET), "the host's name is not known"),
-        (ConnectionRefusedError(SECRET), "nothing listens on that port"),
-        (TimeoutError(SECRET), "there was no answer within 2.5 s"),
-        (exceptions.ReadTimeout(SECRET), "there was no answer within 2.5 s"),
-        (http.client.RemoteDisconnected(SECRET), "the server closed the connection without an answer"),
-        (ConnectionResetError(SECRET), "the server closed the connection without an answer"),
-        (BrokenPipeError(SECRET), "the server closed the connection without an answer"),
-        (ConnectionAbortedError(SECRET), "the server closed the connection without an answer"),
-        (ssl.SSLError(SECRET), "no TLS connection comes about"),
-        (exceptions.SSLError(SECRET), "no TLS connection comes about"),
-        (http.client.BadStatusLine(SECRET), "what answers does not speak HTTP"),
-        (http.client.LineTooLong(SECRET), "the answer is not proper HTTP"),
-        (unverified(9), "the server's certificate is not valid yet"),
-        (unverified(10), "the server's certificate has expired"),
-        (unverified(62), "the server's certificate is for another host name"),
-        (unverified(64), "the server's certificate is not for that address"),
+        (
+            exceptions.ProxyError(SECRET),
+            (
+                "the proxy does not let the request through",
+                "see the proxy's log, or connect directly: name the host in NO_PROXY",
+            ),
+        ),
+        (
+            exceptions.InvalidProxyURL(SECRET),
+            ("the proxy's address cannot be used", "correct the proxy settings of the environment"),
+        ),
+        (
+            exceptions.InvalidSchema(SECRET),
+            (
+                "the environment names a proxy of a kind that requests cannot use",
+                "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY",
+            ),
+        ),
+        (socket.gaierror(socket.EAI_NONAME, SECRET), NO_NAME),
+        (UnicodeError(SECRET), NO_NAME),
+        (
+            ConnectionRefusedError(SECRET),
+            ("nothing listens on that port", "correct the port, or start the server"),
+        ),
+        (TimeoutError(SECRET), LATE),
+        (exceptions.ReadTimeout(SECRET), LATE),
+        (http.client.RemoteDisconnected(SECRET), HANG_UP),
+        (ConnectionResetError(SECRET), HANG_UP),
+        (BrokenPipeError(SECRET), HANG_UP),
+        (ConnectionAbortedError(SECRET), HANG_UP),
+        (ssl.SSLError(SECRET), HANDSHAKE),
+        (exceptions.SSLError(SECRET), HANDSHAKE),
+        (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), HANDSHAKE),
+        (tls("WRONG_VERSION_NUMBER"), NO_TLS),
+        (tls("RECORD_LAYER_FAILURE"), NO_TLS),
+        (
+            http.client.BadStatusLine(SECRET),
+            ("the port answers, but not with HTTP", "correct the port; see whether it speaks http or https"),
+        ),
+        (
+            http.client.LineTooLong(SECRET),
+            ("the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it"),
+        ),
+        (
+            unverified(9),
+            ("the server's certificate is not valid yet", "see whether this machine's clock is slow"),
+        ),
+        (
+            unverified(10),
+            (
+                "the server's certificate has expired",
+                "have it renewed; if it was, see whether this machine's clock is fast",
+            ),
+        ),
         (
             unverified(18),
-            "the server's certificate cannot be verified: it does not come from an authority that requests trusts",
+            (
+                "the server's certificate is self-signed, so nothing proves whose it is",
+                "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE",
+            ),
+        ),
+        (
+            unverified(19),
+            (
+                "the server's certificate comes from a private CA that requests does not trust",
+                (
+                    "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy "
+                    "replaces it"
+                ),
+            ),
+        ),
+        (unverified(20), UNKNOWN),
+        (unverified(21), UNKNOWN),
+        (
+            unverified(62),
+            (
+                "the server's certificate is for another host name",
+                "use the name that it is for, or correct the URL",
+            ),
+        ),
+        (
+            unverified(64),
+            ("the server's certificate is not for that address", "use the host name that it is for"),
+        ),
+        (
+            unverified(85, "Missing Authority Key Identifier"),
+            (
+                "the server's certificate is refused: Missing Authority Key Identifier (OpenSSL)",
+                "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
+            ),
         ),
         (
             OSError(errno.ENETUNREACH, SECRET),
-            "the request failed (Network is unreachable)",
+            ("the request failed (Network is unreachable)", "see whether this machine reaches the host at all"),
         ),
     ],
 )
-def test_each_failure_has_a_sentence(error: BaseException, words: str) -> None:
-    """A failure is told in our words, with what to do, wherever in the chain it stands."""
+def test_each_failure_has_a_sentence(error: BaseException, words: tuple[str, str]) -> None:
+    """A failure is told in words of this package, wherever in the chain it stands."""
     for raised in (error, wrapped(error), exceptions.ConnectionError(Exception("a", error))):
-        detail, remedy = explain(raised, 2.5)
-        assert detail == words
-        assert remedy
+        assert explain_failure(raised, 2.5) == words
 
 
-def test_an_unknown_failure_shows_its_type_alone() -> None:
-    """What nobody has thought of is told without its message."""
-    detail, remedy = explain(RuntimeError(SECRET), 1)
+def test_number_of_windows_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """os.strerror() knows no Winsock number, so the platform's own words are taken."""
+    monkeypatch.setattr(platforms, "error_text", lambda error: f"words for {error.errno}")
+    assert explain_failure(OSError(10051, SECRET), 1)[0] == "the request failed (words for 10051)"
+
+
+def test_unknown_failure_shows_its_type_alone() -> None:
+    """What this package does not know is told without its message."""
+    detail, remedy = explain_failure(RuntimeError(SECRET), 1)
     assert detail == "the request failed (RuntimeError)"
     assert remedy == "see whether this machine reaches the host at all"
 
 
-def test_a_certificate_is_told_before_the_wrapping() -> None:
+def test_certificate_is_told_before_the_wrapping() -> None:
     """The SSLError of requests says less than the certificate's fault inside."""
-    assert "expired" in explain(exceptions.SSLError(unverified(10)), 1)[0]
+    assert "expired" in explain_failure(exceptions.SSLError(unverified(10)), 1)[0]
 
 
-def test_a_proxy_failure_is_told_before_its_cause() -> None:
+def test_proxy_failure_is_told_before_its_cause() -> None:
     """A refused connection to a proxy is not the server's."""
-    assert "proxy" in explain(exceptions.ProxyError(ConnectionRefusedError()), 1)[0]
+    assert "proxy" in explain_failure(exceptions.ProxyError(ConnectionRefusedError()), 1)[0]
 
 
-def test_the_reason_of_a_pool_is_followed() -> None:
+def test_reason_of_a_pool_is_followed() -> None:
     """urllib3 keeps the cause in an attribute."""
 
     class PoolError(Exception):
         reason = ConnectionRefusedError()
 
-    assert explain(PoolError(), 1)[0] == "nothing listens on that port"
+    assert explain_failure(PoolError(), 1)[0] == "nothing listens on that port"
 
 
-def test_a_proxy_that_wants_credentials_is_told_from_others() -> None:
+def test_proxy_that_wants_credentials_is_told_from_others() -> None:
     """A 407 at the tunnel has a remedy of its own."""
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
-    assert explain(error, 1) == (
-        "the proxy wants credentials of its own (407)",
-        "put them into the URL of the proxy, in HTTPS_PROXY",
+    assert explain_failure(error, 1) == (
+        "the proxy asks for credentials of its own (407)",
+        "put them into the proxy's URL, in the variable HTTPS_PROXY",
     )
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 503 Not now"))
-    assert explain(error, 1)[0] == "the proxy does not let the request through"
+    assert explain_failure(error, 1)[0] == "the proxy does not let the request through"
 
 
 def test_every_branch_of_a_chain_is_followed() -> None:
@@ -117,11 +216,11 @@ def test_every_branch_of_a_chain_is_followed() -> None:
         top, cause, context = ValueError(), ValueError(), ValueError()
         top.__cause__, top.__context__ = cause, context
         setattr(getattr(top, deep), deep, ConnectionRefusedError())
-        assert explain(top, 1)[0] == "nothing listens on that port"
+        assert explain_failure(top, 1)[0] == "nothing listens on that port"
 
 
 def test_exceptions_in_a_circle_are_walked_once() -> None:
-    """A chain that bites its tail comes to an end."""
+    """A circle of causes ends."""
     first, second = ValueError(), KeyError()
     first.__cause__, second.__cause__ = second, first
-    assert explain(first, 1)[0] == "the request failed (ValueError)"
+    assert explain_failure(first, 1)[0] == "the request failed (ValueError)"

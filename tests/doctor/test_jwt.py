@@ -27,7 +27,6 @@ def checked(credential: Credential) -> Check:
         "sk-abcdefghijklmnopqrstuvwxyz",
         "one.two.three",
         "one.two",
-        f"{encoded(JWT_HEADER)}.{encoded({})}",
         f"{encoded(JWT_HEADER)}.{encoded({})}.c2ln.c2ln.c2ln",
         f"{encoded(['RS256'])}.{encoded({})}.c2ln",
         f"{encoded(b'not JSON')}.{encoded({})}.c2ln",
@@ -36,19 +35,64 @@ def checked(credential: Credential) -> Check:
         f"{encoded(JWT_HEADER)}=.{encoded({})}.c2ln",
         f"x-{encoded(JWT_HEADER)}.{encoded({})}.c2ln~",
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_another_key_is_no_jwt(key: str) -> None:
     """A key without three base64url parts and a JSON object as its header is not looked at further."""
     assert check_jwt(Credential(f"Bearer {key}"), NOW) is None
 
 
-@pytest.mark.parametrize("claims", [b"not JSON", b"\xff\xfe\xff", ["exp"], "text", 7, None, b"[" * 100_000, b"{"])
+COPY_AGAIN = (
+    "store the whole key again, with an editor: terminals truncate a pasted line at 1023 or 4095 characters, "
+    "and setx at 1024"
+)
+
+
+@pytest.mark.parametrize("claims", [b"not JSON", b"\xff\xfe\xff", ["exp"], "text", 7, None, b"[" * 100_000, b"{", b""])
 def test_unreadable_claims_fail(claims: object) -> None:
-    """Claims that are no JSON object fail: the key was cut or damaged."""
+    """Claims that are no JSON object were truncated or damaged."""
     check = checked(jwt(claims))
-    detail = "the key has a JWT's header, but its claims cannot be read"
-    assert check == ("jwt", "fail", detail, "copy the key again, the whole of it")
+    detail = "the key has the header of a JWT, but its claims cannot be read"
+    assert check == ("jwt", "fail", detail, COPY_AGAIN)
+
+
+@pytest.mark.parametrize("length", [60, 400])
+def test_key_that_was_cut_in_its_claims_fails(length: int) -> None:
+    """A terminal truncates a long line silently."""
+    key = jwt({"scope": "read " * 200})[:length]
+    assert checked(Credential(key)).detail == "the key has the header of a JWT, but its claims cannot be read"
+
+
+def test_key_without_a_signature_fails() -> None:
+    """The end may be missing exactly at a dot."""
+    key = f"Bearer {encoded(JWT_HEADER)}.{encoded({'scope': 'read'})}"
+    detail = "has no signature, so its end is missing; scope read; no audience"
+    assert checked(Credential(key)) == ("jwt", "fail", detail, COPY_AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"),
+    [
+        ("HS256", 32), ("HS384", 48), ("HS512", 64), ("ES256", 64), ("ES384", 96), ("ES512", 132), ("EdDSA", 64),
+        ("RS256", 128), ("RS256", 256), ("RS384", 384), ("PS512", 512),
+    ],
+)  # fmt: skip
+def test_signature_that_was_cut_warns(algorithm: str, size: int) -> None:
+    """The length of a signature follows from its algorithm (RFC 7518 section 3.1), so a JWT tells that it was cut."""
+    header = {"alg": algorithm}
+    whole = encoded(b"s" * size)
+    assert checked(jwt({}, header, whole)).status == "ok"
+    for signature in (whole[:-2], whole[: len(whole) // 3], "", whole + "xx"):
+        detail = (
+            f"its signature has {len(signature)} characters, which no signature of its kind has; no scopes; no audience"
+        )
+        assert checked(jwt({}, header, signature)) == ("jwt", "warn", detail, COPY_AGAIN)
+
+
+@pytest.mark.parametrize("header", [{}, {"alg": "none"}, {"alg": 7}, {"alg": "X"}, {"alg": "ES256K"}])
+def test_signature_of_another_kind_is_ok(header: object) -> None:
+    """Nothing is claimed of an algorithm that is not known."""
+    assert checked(jwt({}, header, "")).status == "ok"
 
 
 def test_claims_that_are_no_base64_fail() -> None:
@@ -56,70 +100,65 @@ def test_claims_that_are_no_base64_fail() -> None:
     assert checked(Credential(f"Bearer {encoded(JWT_HEADER)}.abcde.c2ln")).status == "fail"
 
 
-def test_the_alphabet_of_urls_is_read() -> None:
+def test_alphabet_of_urls_is_read() -> None:
     """In a JWT the last two letters of base64 are - and _ (RFC 7515 appendix C)."""
-    key = jwt({"sub": ">>>>???"}, header={"alg": ">>>>???"}, signature="c2ln-_")
+    key = jwt({"sub": ">>>>???"}, header={"alg": ">>>>???"}, signature="-_" * 171)
     assert all("-" in part and "_" in part for part in key.split("."))
     assert checked(key).status == "ok"
-
-
-def test_an_empty_signature_is_read_as_well() -> None:
-    """The algorithm "none" leaves the third part empty."""
-    assert checked(jwt({}, signature="")).status == "ok"
 
 
 @pytest.mark.parametrize(
     ("left", "words"), [(1, "1 s"), (119, "119 s"), (120, "2 minutes"), (7200, "2 hours"), (172_800, "2 days")]
 )
-def test_the_time_left_is_told(left: int, words: str) -> None:
+def test_time_left_is_told(left: int, words: str) -> None:
     """A key that is valid says for how long."""
     check = checked(jwt({"exp": NOW + left}))
     assert check == Check("jwt", "ok", f"expires in {words}; no scopes; no audience")
 
 
-@pytest.mark.parametrize("past", [0, 1, 0.5, 3600])
-def test_an_expired_key_fails(past: float) -> None:
+@pytest.mark.parametrize(("past", "words"), [(0, "0 s"), (0.5, "0 s"), (3600, "60 minutes"), (3 * 86400, "3 days")])
+def test_expired_key_fails(past: float, words: str) -> None:
     """From the very second of exp on the key is expired (RFC 7519 section 4.1.4)."""
-    check = checked(jwt({"exp": NOW - past}))
-    assert check[:2] == ("jwt", "fail")
-    assert check.detail.startswith("expired ")
-    assert check.remedy == "get a new key from whoever issues it"
+    detail = f"expired {words} ago; no scopes; no audience"
+    assert checked(jwt({"exp": NOW - past})) == ("jwt", "fail", detail, "get a new key from its issuer")
 
 
-def test_it_is_told_how_long_ago_a_key_expired() -> None:
-    """The age of an expired key hints at the rotation that did not happen."""
-    assert checked(jwt({"exp": NOW - 3 * 86400})).detail.startswith("expired 3 days ago")
+CLOCKS = "wait, or see whether this machine's clock is slow"
 
 
-def test_a_key_of_the_future_fails() -> None:
+def test_key_of_the_future_fails() -> None:
     """Before nbf the key is not valid, and a slow clock may be why."""
-    check = checked(jwt({"nbf": NOW + 600, "exp": NOW + 9999}))
-    assert check.status == "fail"
-    assert check.detail.startswith("not valid for another 10 minutes (nbf)")
-    assert check.remedy == "wait, or see whether this machine's clock is slow"
+    detail = "not valid for another 10 minutes (nbf); no scopes; no audience"
+    assert checked(jwt({"nbf": NOW + 600, "exp": NOW + 9999})) == ("jwt", "fail", detail, CLOCKS)
 
 
-def test_a_key_is_valid_from_nbf_on() -> None:
+def test_key_issued_in_the_future_warns() -> None:
+    """Some servers refuse such a key, and one of the clocks is wrong."""
+    detail = "issued 10 minutes in the future (iat); no scopes; no audience"
+    assert checked(jwt({"iat": NOW + 600, "exp": NOW + 9999})) == ("jwt", "warn", detail, CLOCKS)
+    assert checked(jwt({"iat": NOW + 30})).status == "ok"
+    assert checked(jwt({"iat": NOW + 31})).status == "warn"
+
+
+def test_key_is_valid_from_nbf_on() -> None:
     """In the second of nbf the key is valid (RFC 7519 section 4.1.5)."""
     assert checked(jwt({"nbf": NOW})).status == "ok"
 
 
-def test_a_key_without_exp_says_so() -> None:
+def test_key_without_exp_says_so() -> None:
     """Nobody should take a missing exp for a long life."""
     assert checked(jwt({})).detail.startswith("has no exp, so it does not expire by itself")
 
 
-@pytest.mark.parametrize("name", ["exp", "nbf"])
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize(
     "value",
     ["1800000000", True, None, [1], float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), 1e12, -1e12],
 )
-def test_a_date_that_is_none_fails(name: str, value: Any) -> None:
+def test_date_that_is_none_fails(name: str, value: Any) -> None:
     """Servers refuse a key whose dates are not numbers of seconds."""
-    check = checked(jwt({name: value}))
-    assert check.status == "fail"
-    assert check.detail.startswith(f"its {name} is not a date in seconds")
-    assert check.remedy
+    detail = f"its {name} is not a date in seconds; no scopes; no audience"
+    assert checked(jwt({name: value})) == ("jwt", "fail", detail, "get a new key from its issuer")
 
 
 @pytest.mark.parametrize("claim", ["scope", "scopes", "scp", "roles", "role", "permissions"])
@@ -135,23 +174,23 @@ def test_several_claims_of_rights_are_all_shown() -> None:
 
 
 @pytest.mark.parametrize("audience", ["https://a.example", ["https://a.example"]])
-def test_the_audience_is_shown(audience: object) -> None:
+def test_audience_is_shown(audience: object) -> None:
     """For whom the key is meant is shown."""
     assert checked(jwt({"aud": audience})).detail.endswith("; no scopes; audience https://a.example")
 
 
 @pytest.mark.parametrize("scope", ["", [], {}, 7])
-def test_an_empty_claim_is_told_from_none(scope: object) -> None:
+def test_empty_claim_is_told_from_none(scope: object) -> None:
     """A scope that is there and says nothing is shown as such."""
     assert "scope (empty)" in checked(jwt({"scope": scope})).detail
 
 
-def test_a_failing_key_shows_its_reach_as_well() -> None:
+def test_failing_key_shows_its_reach_as_well() -> None:
     """An expired key still tells what it was for."""
     assert checked(jwt({"exp": 1, "scope": "read", "aud": "me"})).detail.endswith("; scope read; audience me")
 
 
-def test_the_text_of_claims_is_not_trusted() -> None:
+def test_text_of_claims_is_not_trusted() -> None:
     """A claim can neither colour the terminal nor add a line, nor fill the screen."""
     detail = checked(jwt({"scope": "a\x1b[31m\nok    key\u202e" + "z" * 5000, "aud": "\u0000\u05d0"})).detail
     assert detail.isascii()
@@ -159,11 +198,11 @@ def test_the_text_of_claims_is_not_trusted() -> None:
     assert len(detail) < 500
 
 
-def test_a_piece_of_the_key_in_a_claim_is_not_shown() -> None:
+def test_piece_of_the_key_in_a_claim_is_not_shown() -> None:
     """Claims are shown in words; what of them stands in the key itself is hidden as anywhere."""
     assert "; scope read *** write;" in checked(jwt({"scope": f"read {encoded(JWT_HEADER)[:12]} write"})).detail
 
 
 def test_other_claims_are_not_shown() -> None:
-    """Whom the key belongs to is nobody's business."""
+    """The report does not show whom the key belongs to."""
     assert "somebody" not in checked(jwt({"sub": "somebody", "email": "somebody@example.com"})).detail

@@ -64,7 +64,7 @@ class TestRedirect:
         assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [status, 401]
         assert authorizations(there) == [None]
         origin = there.url(host=host).rstrip("/")
-        assert caplog.messages == [f"the 401 of {origin} stands: the key is not meant for there"]
+        assert caplog.messages == [f"{origin} gets no key: it is not where the key may go"]
 
     @pytest.mark.parametrize("hosts", [None, [HERE]])
     def test_back_from_another_origin_the_key_is_not_sent(
@@ -91,23 +91,6 @@ class TestRedirect:
         assert authorizations(here) == [OLD, None, OLD, None]
         assert seen == [307, 307, 401] * 2, "hooks of others are called all the way"
 
-    def test_an_adapter_that_sends_copies_changes_nothing(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """Then the hook cannot be taken off; but at the origin the header is absent, so it was dropped elsewhere."""
-
-        class Copying(HTTPAdapter):
-            def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-                return super().send(request.copy(), *arguments, **options)
-
-        here = serve(
-            lambda request: (redirect(lambda: there.url(host=THERE)) if request.target == "/" else keyed(KEY))(request)
-        )
-        there = serve(redirect(lambda: here.url("/chosen", host=HERE)))
-        session.mount("https://", Copying())
-        assert session.get(here.url(host=HERE), auth=BearerEnvAuth(key_env)).status_code == 401
-        assert authorizations(here) == [OLD, None]
-
     def test_by_way_of_a_host_that_is_named_the_key_is_sent(
         self, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
@@ -119,13 +102,13 @@ class TestRedirect:
         assert session.get(here.url(host=HERE), auth=auth).status_code == 200
         assert (authorizations(there), authorizations(last)) == ([None], [None, OLD])
 
-    def test_a_kept_key_that_is_refused_there_is_dropped(self, serve: Serve, session: requests.Session) -> None:
-        """It is sent once, as promised; the next request asks for another one."""
+    def test_a_cached_key_that_is_refused_is_replaced(self, serve: Serve, session: requests.Session) -> None:
+        """Each key is sent there once: the cached one, and the one that the provider returns by now."""
         there = serve(keyed(OTHER_KEY))
         here = serve(redirect(lambda: there.url(host=THERE)))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600, hosts=[HERE, THERE])
-        assert [session.get(here.url(host=HERE), auth=auth).status_code for _ in range(2)] == [401, 200]
-        assert authorizations(there) == [None, OLD, None, NEW]
+        assert session.get(here.url(host=HERE), auth=auth).status_code == 200
+        assert authorizations(there) == [None, OLD, NEW]
 
     def test_a_host_that_is_named_gets_the_key_once(
         self, serve: Serve, session: requests.Session, key_env: str
@@ -173,6 +156,155 @@ class TestRedirect:
         session.get(here.url(), auth=BearerEnvAuth(key_env, allow_http=[HERE]))
         assert authorizations(here) == [OLD]
         assert authorizations(there) == [None]
+
+    def test_after_a_hop_in_clear_the_key_is_not_sent(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Anyone on the network path could have written that redirect, though ``hosts=`` names the host."""
+
+        def app(request: Request) -> Reply:
+            start = request.target == "/start"
+            return (redirect(lambda: plain.url("/x", host=HERE), 307) if start else keyed(KEY))(request)
+
+        here = serve(app)
+        plain = serve(redirect(lambda: here.url("/v1/internal/unload", host=HERE), 307), tls=False)
+        auth = BearerEnvAuth(key_env, hosts=HERE)
+        assert statuses(session.post(here.url("/start", host=HERE), data=b"x", auth=auth)) == [307, 307, 401]
+        assert authorizations(here) == [OLD, None]
+
+    def test_a_hop_in_clear_that_is_allowed_is_trusted(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """The key is not put back there, because it is another origin, but on the way back it is."""
+
+        def app(request: Request) -> Reply:
+            start = request.target == "/start"
+            return (redirect(lambda: plain.url("/x", host=HERE)) if start else keyed(KEY))(request)
+
+        here = serve(app)
+        plain = serve(redirect(lambda: here.url("/back", host=HERE)), tls=False)
+        auth = BearerEnvAuth(key_env, hosts=HERE, allow_http=HERE)
+        assert statuses(session.get(here.url("/start", host=HERE), auth=auth)) == [302, 302, 200]
+        assert authorizations(here) == [OLD, None, OLD]
+        assert authorizations(plain) == [None]
+
+    @pytest.mark.parametrize("status", [200, 401, 403, 500])
+    def test_whatever_an_untrusted_host_answers_ends_it(
+        self, status: int, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Another hook may send its request again, and the host redirects only then."""
+
+        def untrusted(request: Request) -> Reply:
+            again = "Again" in request.headers
+            return redirect(lambda: here.url("/chosen", host=HERE), 307)(request) if again else Reply(status)
+
+        def sending_again(response: requests.Response, **options: Any) -> requests.Response | None:
+            if f":{there.server_port}/" not in str(response.url):
+                return None
+            request = response.request.copy()
+            request.headers["Again"] = "yes"
+            response.close()
+            answer: requests.Response = response.connection.send(request, **options)
+            return answer
+
+        there = serve(untrusted)
+        here = serve(
+            lambda request: (redirect(lambda: there.url(host=THERE), 307) if request.target == "/" else keyed(KEY))(
+                request
+            )
+        )
+        auth = BearerEnvAuth(key_env, hosts=HERE)
+        response = session.get(here.url(host=HERE), auth=auth, hooks={"response": sending_again})
+        assert response.status_code == 401
+        assert authorizations(here) == [OLD, None]
+
+    def test_an_untrusted_host_cannot_repeat_a_redirect(
+        self, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Not even to a URL that a trusted host has redirected to before."""
+
+        def app(request: Request) -> Reply:
+            first = len(there.seen) == 1
+            return (redirect(lambda: untrusted.url(host=THERE), 307) if first else keyed(KEY))(request)
+
+        here = serve(redirect(lambda: there.url("/x", host=HERE), 307))
+        there = serve(app)
+        untrusted = serve(redirect(lambda: there.url("/x", host=HERE), 307))
+        auth = BearerEnvAuth(key_env, hosts=HERE)
+        assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [307, 307, 307, 401]
+        assert authorizations(there) == [None, None]
+
+    def test_a_kept_header_brings_no_new_key_back(self, serve: Serve, ca: str) -> None:
+        """A session that keeps the header on every redirect gets no new key sent where an untrusted host points."""
+
+        class Keeping(requests.Session):
+            def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+                """Leave the header where it is."""
+
+        here = serve(
+            lambda request: (redirect(lambda: there.url(host=THERE)) if request.target == "/" else keyed(OTHER_KEY))(
+                request
+            )
+        )
+        there = serve(redirect(lambda: here.url("/chosen", host=HERE)))
+        with Keeping() as session:
+            auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+            assert session.get(here.url(host=HERE), auth=auth, verify=ca).status_code == 401
+        assert authorizations(here) == [OLD, OLD]
+
+    @pytest.mark.parametrize("hosts", [None, HERE])
+    @pytest.mark.parametrize("chosen", ["/chosen", "/chosen/without/slash", "/start", "/next"])
+    def test_an_adapter_that_copies_hides_no_redirect(
+        self, chosen: str, hosts: str | None, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """The hook cannot be removed from a copy; but no trusted host has led from the start to that URL.
+
+        Neither a redirect of the trusted host after that, nor one to the same URL before it, makes up for that.
+        """
+
+        class Copying(HTTPAdapter):
+            def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+                return super().send(request.copy(), *arguments, **options)
+
+        def app(request: Request) -> Reply:
+            if there.seen:
+                slash = redirect(lambda: "/chosen/without/slash/")
+                return (slash if request.target == "/chosen/without/slash" else keyed(KEY))(request)
+            return redirect(lambda: "/next" if request.target == "/start" else there.url(host=THERE))(request)
+
+        here = serve(app)
+        there = serve(redirect(lambda: here.url(chosen, host=HERE)))
+        session.mount("https://", Copying())
+        auth = BearerEnvAuth(key_env, hosts=hosts)
+        assert session.get(here.url("/start", host=HERE), auth=auth).status_code == 401
+        seen = authorizations(here)
+        assert seen[:2] == [OLD, OLD]
+        assert set(seen[2:]) == {None}
+
+    @pytest.mark.parametrize(
+        "location",
+        ["/there", "there", "//{host}/there", "https://{host}/there#part", "/th%65re", "/there?a b"],
+    )
+    def test_every_form_of_a_location_is_followed(
+        self, location: str, serve: Serve, session: requests.Session, key_env: str
+    ) -> None:
+        """Relative to the path, the scheme or the host, or absolute; netrc plays no part in it."""
+
+        def first(request: Request) -> Reply:
+            return redirect(lambda: location.format(host=f"{HERE}:{here.server_port}"))(request)
+
+        def app(request: Request) -> Reply:
+            return first(request) if request.target == "/" else keyed(KEY)(request)
+
+        class Forgetting(requests.Session):
+            def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+                prepared_request.headers.pop("Authorization", None)
+
+        here = serve(app)
+        with Forgetting() as forgetting:
+            forgetting.verify = session.verify
+            assert forgetting.get(here.url(), auth=BearerEnvAuth(key_env)).status_code == 200
+        assert authorizations(here) == [OLD, None, OLD]
 
     def test_a_session_that_keeps_the_header_does_not_get_a_new_key_sent(self, serve: Serve, ca: str) -> None:
         """Whatever header a request carries by then, its origin is another one."""

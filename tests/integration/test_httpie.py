@@ -1,4 +1,4 @@
-"""The HTTPie plugin, in the real ``http`` program against a real TLS server."""
+"""The HTTPie plugins, in the real ``http`` program against a real TLS server."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from requests_bearer_env import BearerAuthError, InsecureTransportError, KeySourceError
 from requests_bearer_env.demo.server import Server
-from requests_bearer_env.httpie import BearerEnvPlugin
-from tests.helpers import KEY, Serve, authorizations, keyed
+from requests_bearer_env.httpie import BearerEnvLocalPlugin, BearerEnvPlugin, _HTTPieAuth
+from tests.helpers import KEY, OLD, Serve, authorizations, keyed
 
 
 @pytest.fixture
@@ -31,14 +32,13 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return path
 
 
+#: What the program ``http`` does; it is not always beside Python.
+HTTP = "import sys; from httpie.__main__ import main; sys.argv[0] = 'http'; sys.exit(main())"
+
+
 def http(ca: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run HTTPie."""
-    program: list[str | Path] = [
-        Path(sys.executable).with_name("http"),
-        "--ignore-stdin",
-        "--check-status",
-        f"--verify={ca}",
-    ]
+    program = [sys.executable, "-c", HTTP, "--ignore-stdin", "--check-status", f"--verify={ca}"]
     return subprocess.run([*program, *arguments], capture_output=True, check=False, text=True, timeout=60)
 
 
@@ -62,33 +62,107 @@ def test_a_file(server: Server, ca: str, config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["-a", KEY], f"-a ({len(KEY)} characters, not shown) is not the name of an environment variable"),
-        (["-a", "@"], "-a @ is not a path"),
-        (["-a", "NO_KEY"], "environment variable NO_KEY is not set"),
-        (["-a", "@/dev/no/such/key"], "file /dev/no/such/key does not exist"),
-        ([], "environment variable BEARER_TOKEN is not set"),
+        (
+            ["-a", KEY],
+            (
+                f"BearerAuthError: -a NAME ({len(KEY)} characters, not shown) is not the name of an environment "
+                "variable: put the key into a variable and give that variable's name, or name a file with -a @PATH"
+            ),
+        ),
+        (
+            ["-a", "$KEY"],
+            (
+                "BearerAuthError: -a NAME (4 characters, not shown) is written as a shell expands a variable: "
+                "give the variable's name alone, without $ or %"
+            ),
+        ),
+        (
+            ["-a", "@"],
+            "BearerAuthError: -a @PATH is blank or has a NULL in it: give the path of the key's file",
+        ),
+        (
+            ["-a", "NO_KEY"],
+            (
+                "MissingKeyError: no key found because NO_KEY is not set in this process's environment: "
+                "store the key there, or name the source that has it"
+            ),
+        ),
+        (
+            ["-a", "@/dev/no/such/key"],
+            (
+                "MissingKeyError: no key found because file /dev/no/such/key does not exist: "
+                "store the key there, or name the source that has it"
+            ),
+        ),
+        (
+            ["-a", "@/dev/null"],
+            (
+                "KeySourceError: file /dev/null is not a regular file but a directory, pipe, socket or device: "
+                "give the path of a regular file, or name a program that prints the key with provider= in Python"
+            ),
+        ),
+        (
+            [],
+            (
+                "MissingKeyError: no key found because BEARER_TOKEN is not set in this process's environment: "
+                "store the key there, or name the source that has it"
+            ),
+        ),
     ],
 )
-def test_an_error_is_one_line(arguments: list[str], words: str, server: Server, ca: str, config: Path) -> None:
-    """HTTPie's own, without a traceback and without the key; nothing is sent."""
+def test_an_error_is_one_line(arguments: list[str], message: str, server: Server, ca: str, config: Path) -> None:
+    """The error is HTTPie's own, in words of its options, without a traceback and the key; nothing is sent."""
     ran = http(ca, "-A", "bearer-env", *arguments, server.url())
     assert ran.returncode == 1
     (line,) = ran.stderr.strip().splitlines()
-    assert line.startswith("http: error: ")
-    assert words in line
+    assert line.startswith(f"http: error: {message}")
     assert KEY not in ran.stdout + ran.stderr
     assert server.seen == []
 
 
+LOCAL_ONLY = "use https://, or, if you trust that path, -A bearer-env-local (this machine only)"
+
+
 def test_plain_http_is_refused(serve: Serve, ca: str, config: Path, key_env: str) -> None:
-    """As everywhere."""
+    """The message names the option that allows plain HTTP to this machine."""
     server = serve(keyed(KEY), tls=False)
     ran = http(ca, "-A", "bearer-env", "-a", key_env, server.url())
     assert ran.returncode == 1
-    assert "http: error: InsecureTransportError: the key was not sent to http://localhost" in ran.stderr
+    assert "http: error: InsecureTransportError: the key was not sent to http://localhost:" in ran.stderr
+    assert LOCAL_ONLY in ran.stderr
     assert server.seen == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_plain_http_to_this_machine_is_allowed(host: str, serve: Serve, ca: str, config: Path, key_env: str) -> None:
+    """``-A bearer-env-local`` sends the key to a server on this machine."""
+    server = serve(keyed(KEY), tls=False)
+    ran = http(ca, "-A", "bearer-env-local", "-a", key_env, server.url(host=host))
+    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "welcome", "")
+
+
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1", "[::1]:5000", "[::1]"])
+def test_all_names_of_this_machine_are_local(host: str, key_env: str) -> None:
+    """IPv4, IPv6 and the name; the default port and others."""
+    plugin = BearerEnvLocalPlugin()
+    plugin.raw_auth = key_env
+    request = requests.Request("GET", f"http://{host}/", auth=plugin.get_auth()).prepare()
+    assert request.headers["Authorization"] == OLD
+
+
+@pytest.mark.parametrize("host", ["tgw.local", "127.0.0.2", "localhost.example", "0.0.0.0"])
+def test_another_machine_is_not_local(host: str, key_env: str) -> None:
+    """Plain HTTP to any other host is refused with ``-A bearer-env-local``, too."""
+    plugin = BearerEnvLocalPlugin()
+    plugin.raw_auth = key_env
+    request = requests.Request("GET", f"http://{host}/").prepare()
+    with pytest.raises(InsecureTransportError) as caught:
+        request.prepare_auth(plugin.get_auth())
+    assert caught.value.remedy == LOCAL_ONLY
+    assert caught.value.request is request
+    assert "Authorization" not in request.headers
 
 
 def test_a_session_on_disk_has_no_key(server: Server, ca: str, config: Path, key_env: str, tmp_path: Path) -> None:
@@ -99,41 +173,47 @@ def test_a_session_on_disk_has_no_key(server: Server, ca: str, config: Path, key
     assert http(ca, f"--session={path}", server.url()).returncode == 0
 
 
-def test_verbose_output_shows_the_key_as_is_documented(server: Server, ca: str, config: Path, key_env: str) -> None:
-    """HTTPie prints what it sends when it is told to; that cannot be prevented from here."""
+def test_verbose_output_shows_the_key(server: Server, ca: str, config: Path, key_env: str) -> None:
+    """HTTPie prints the headers that it sends if it is asked to, which a plugin cannot prevent."""
     assert KEY in http(ca, "--verbose", "-A", "bearer-env", "-a", key_env, server.url()).stdout
     assert KEY not in http(ca, "--print=hb", "-A", "bearer-env", "-a", key_env, server.url()).stdout
 
 
-def test_the_plugin_makes_the_auth(key_env: str, tmp_path: Path) -> None:
-    """In this process, as HTTPie does it."""
-    (tmp_path / "key").write_text(KEY)
-    for raw in (key_env, f"@{tmp_path / 'key'}"):
-        plugin = BearerEnvPlugin()
-        plugin.raw_auth = raw
-        request = requests.Request("GET", "https://api.example/", auth=plugin.get_auth()).prepare()
-        assert request.headers["Authorization"] == f"Bearer {KEY}"
+@pytest.mark.parametrize("plugin", [BearerEnvPlugin, BearerEnvLocalPlugin])
+@pytest.mark.parametrize("raw", ["NAME", "@PATH", None])
+def test_the_plugin_makes_the_auth(
+    plugin: type[BearerEnvPlugin], raw: str | None, key_env: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each form of ``-a``, in this process, as HTTPie makes the auth."""
+    monkeypatch.chdir(tmp_path)
+    Path("key").write_text(KEY)
+    monkeypatch.setenv("BEARER_TOKEN", KEY)
+    made = plugin()
+    made.raw_auth = {"NAME": key_env, "@PATH": "@key", None: None}[raw]
+    assert (
+        requests.Request("GET", "https://api.example/", auth=made.get_auth()).prepare().headers["Authorization"] == OLD
+    )
 
 
-@pytest.mark.parametrize(
-    ("raw", "words"),
-    [
-        (
-            KEY,
-            (
-                f"-a ({len(KEY)} characters, not shown) is not the name of an environment variable: "
-                "put the key into a variable and give the name of that"
-            ),
-        ),
-        ("@", "-a @ is not a path (blank, or with a NULL in it): give the path of the key's file"),
-    ],
-)
-def test_the_plugin_says_what_is_wrong_when_the_request_is_made(raw: str, words: str) -> None:
-    """In the words of its option; the error carries the request, as all do."""
+@pytest.mark.parametrize("raw", [KEY, "@"])
+def test_a_wrong_option_raises_with_the_request(raw: str) -> None:
+    """The error is raised when the request is prepared, because HTTPie shows one before that as a traceback."""
     plugin = BearerEnvPlugin()
     plugin.raw_auth = raw
+    auth = plugin.get_auth()
     request = requests.Request("GET", "https://api.example/").prepare()
-    with pytest.raises(requests.RequestException) as caught:
-        request.prepare_auth(plugin.get_auth())
-    assert str(caught.value) == words
+    with pytest.raises(BearerAuthError, match=r"^-a ") as caught:
+        request.prepare_auth(auth)
     assert caught.value.request is request
+
+
+def test_the_cause_is_kept() -> None:
+    """An error in the words of HTTPie has the cause of the original one."""
+    failure = OSError(KEY)
+
+    def vault() -> str:
+        raise failure
+
+    with pytest.raises(KeySourceError) as caught:
+        requests.Request("GET", "https://api.example/", auth=_HTTPieAuth(provider=vault)).prepare()
+    assert caught.value.__cause__ is failure

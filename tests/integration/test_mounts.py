@@ -12,7 +12,7 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.demo.app import TextGenerationWebUI
-from requests_bearer_env.demo.server import Reply, Request, Server
+from requests_bearer_env.demo.server import Reply, Request
 from tests.helpers import (
     HERE,
     KEY,
@@ -85,8 +85,8 @@ def test_after_a_redirect_to_another_mount_its_key_answers(
     assert authorizations(here) == [OLD]
     assert authorizations(there) == [None, NEW]
     assert [request.body for request in there.seen] == [b"body", b"body"]
-    reason = "there is a key for where the redirect led"
-    assert caplog.messages == [f"{reason}: sending the request to {there.url(host=host).rstrip('/')} once more"]
+    origin = there.url(host=host).rstrip("/")
+    assert caplog.messages == [f"{origin} answered 401, and the key has changed: sending the request once more"]
 
 
 def test_a_key_that_is_refused_there_is_sent_once(serve: Serve, session: requests.Session) -> None:
@@ -160,11 +160,10 @@ def test_a_mount_without_a_key_leaves_the_401(
     here = serve(redirect(lambda: there.url(host=THERE)))
     mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), BearerEnvAuth("NO_KEY")))
     assert session.get(here.url()).status_code == 401
-    start, reason = (
-        "the server answered 401 after a redirect, and there is no key for it: ",
-        "there is no key to send: ",
-    )
-    assert caplog.messages == [f"{start}{reason}environment variable NO_KEY is not set; put the key there"]
+    origin = there.url(host=THERE).rstrip("/")
+    reason = "no key found because NO_KEY is not set in this process's environment"
+    remedy = "store the key there, or name the source that has it"
+    assert caplog.messages == [f"{origin} answered 401, and asking for the key again failed: {reason}: {remedy}"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
 
 
@@ -178,18 +177,16 @@ def test_a_key_that_was_rotated_there_is_sent_as_well(serve: Serve, session: req
     assert authorizations(there) == [None, "Bearer stale", NEW]
 
 
-@pytest.mark.parametrize("kind", ["rotated", "digest"])
-def test_a_file_is_whole_at_every_try_there(kind: str, serve: Serve, session: requests.Session) -> None:
-    """The auth that is mounted there may send it once more, from where it began."""
-    there = serve(keyed(OTHER_KEY) if kind == "rotated" else challenging)
+def test_a_file_is_whole_at_every_try_there(serve: Serve, session: requests.Session) -> None:
+    """The auth that is mounted there may send it twice, each time from where it began."""
+    there = serve(keyed(OTHER_KEY))
     here = serve(redirect(lambda: there.url(host=THERE), 307))
     rotated = BearerEnvAuth(provider=Vault("stale", OTHER_KEY), ttl=3600)
-    auth = rotated if kind == "rotated" else HTTPDigestAuth("u", "p")
-    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), auth))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), rotated))
     file = io.BytesIO(b"head body")
     file.seek(5)
     assert session.post(here.url(), data=file).status_code == 200
-    assert {request.body for request in there.seen} == {b"body"}
+    assert [request.body for request in there.seen] == [b"body"] * 3
 
 
 def test_whoever_redirects_from_elsewhere_gets_no_key_sent(serve: Serve, session: requests.Session) -> None:
@@ -226,8 +223,8 @@ def test_a_body_that_is_gone_is_not_sent_again(
         replacing.verify = session.verify
         mounted(replacing, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
         assert replacing.post(here.url(), data=b"x").status_code == 401
-    reason = "there is a key for where the redirect led"
-    assert caplog.messages == [f"{reason}, but the request's body cannot be sent twice, so the 401 stands"]
+    origin = there.url(host=THERE).rstrip("/")
+    assert caplog.messages == [f"the 401 of {origin} stands: the request's body cannot be sent twice"]
 
 
 def test_a_file_is_sent_again_from_where_it_began(serve: Serve, session: requests.Session) -> None:
@@ -265,15 +262,7 @@ def test_plain_http_is_not_answered_through_a_proxy(
         assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
         assert len(proxy.seen) == 1
         assert "Bearer" not in proxy.seen[0]
-    assert caplog.messages[-1] == "the 401 of http://tgw.example stands: a proxy would read the key"
-
-
-def test_basic_answers_where_it_is_mounted(serve: Serve, session: requests.Session) -> None:
-    """Any auth may be mounted."""
-    there = serve(lambda request: Reply(200 if request.headers.get("Authorization") == "Basic dTpw" else 401))
-    here = serve(redirect(lambda: there.url(host=THERE)))
-    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), HTTPBasicAuth("u", "p")))
-    assert session.get(here.url()).status_code == 200
+    assert caplog.messages[-1] == "http://tgw.example gets no key: it is not where the key may go"
 
 
 def challenging(request: Request) -> Reply:
@@ -283,41 +272,92 @@ def challenging(request: Request) -> Reply:
     return Reply(401, headers=(("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"'),))
 
 
-@pytest.fixture
-def digest(serve: Serve) -> Server:
-    """A server that wants Digest."""
-    return serve(challenging)
+def test_another_auth_works_where_it_is_mounted(serve: Serve, session: requests.Session) -> None:
+    """Digest waits for a challenge before it sends anything."""
+    server = serve(challenging)
+    mounted(session, (server.url(), HTTPDigestAuth("u", "p")))
+    assert session.get(server.url()).text == "welcome"
 
 
-def test_digest_answers_the_challenge_where_it_is_mounted(
-    digest: Server, serve: Serve, session: requests.Session
-) -> None:
-    """It waits for a 401 before it sends anything; also after a redirect."""
-    here = serve(redirect(lambda: digest.url(host=THERE)))
-    auth = HTTPDigestAuth("u", "p")
-    mounted(session, (here.url(), fixed(KEY)), (digest.url(host=THERE), auth))
-    assert session.get(digest.url(host=THERE)).text == "welcome"
-    mounted(session, (here.url(), fixed(KEY)), (digest.url(host=THERE), HTTPDigestAuth("u", "p")))
-    assert session.get(here.url()).text == "welcome"
+def test_after_a_redirect_another_auth_is_silent(serve: Serve, session: requests.Session) -> None:
+    """Only a BearerEnvAuth answers a refusal where a redirect has led."""
+    there = serve(lambda request: Reply(401))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), HTTPBasicAuth("u", "p")))
+    assert session.get(here.url()).status_code == 401
+    assert authorizations(there) == [None]
 
 
-def test_digest_answers_where_a_redirect_within_the_host_kept_the_key(serve: Serve, session: requests.Session) -> None:
-    """The key that requests has kept is no answer of Digest's, so its challenge is taken up."""
+@pytest.mark.parametrize("host", [HERE, THERE], ids=["another port", "another host"])
+def test_after_another_auth_the_mounted_key_answers(host: str, serve: Serve, session: requests.Session) -> None:
+    """A place where another auth is mounted is trusted to redirect, over https."""
+    there = serve(keyed(KEY))
+    here = serve(redirect(lambda: there.url(host=host)))
+    mounted(session, (here.url(host=HERE), HTTPBasicAuth("u", "p")), (there.url(host=host), fixed(KEY)))
+    assert session.get(here.url(host=HERE)).status_code == 200
+    assert authorizations(there) == [None, OLD]
+
+
+def test_another_auth_over_plain_http_is_not_trusted(serve: Serve, session: requests.Session) -> None:
+    """Anyone on the network path could have written the redirect."""
+    there = serve(keyed(KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)), tls=False)
+    mounted(session, (here.url(host=HERE), HTTPBasicAuth("u", "p")), (there.url(host=THERE), fixed(KEY)))
+    assert session.get(here.url(host=HERE)).status_code == 401
+    assert authorizations(there) == [None]
+
+
+def test_mounts_within_mounts_work_as_one(serve: Serve, session: requests.Session) -> None:
+    """A MountedAuth may be mounted, too; the outer one has the hook."""
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    inner = MountedAuth({there.url("/", host=THERE): BearerEnvAuth(provider=Vault("stale", OTHER_KEY), ttl=3600)})
+    mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), inner))
+    assert session.get(here.url()).status_code == 200
+    assert authorizations(there) == [None, "Bearer stale", NEW]
+
+
+def test_two_prefixes_with_one_auth_share_a_rotation(serve: Serve, session: requests.Session) -> None:
+    """The cached key is dropped at the second one, too; the provider is called once more."""
+    vault = Vault("stale", OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=3600)
 
     def app(request: Request) -> Reply:
-        return redirect(lambda: "/b")(request) if request.target == "/a" else challenging(request)
+        return redirect(lambda: "/b/x")(request) if request.target == "/a/x" else keyed(OTHER_KEY)(request)
 
     server = serve(app)
-    mounted(session, (server.url("/a"), fixed(KEY)), (server.url("/b"), HTTPDigestAuth("u", "p")))
-    assert session.get(server.url("/a")).text == "welcome"
+    mounted(session, (server.url("/a"), auth), (server.url("/b"), auth))
+    assert statuses(session.get(server.url("/a/x"))) == [302, 200]
+    assert vault.calls == 2
 
 
-def test_digest_does_not_answer_elsewhere(digest: Server, serve: Serve, session: requests.Session) -> None:
-    """Requests' own hook would answer any challenge; here it is kept to its mount."""
-    here = serve(redirect(lambda: digest.url(host=THERE)))
-    mounted(session, (here.url(), HTTPDigestAuth("u", "p")))
-    assert session.get(here.url()).status_code == 401
-    assert authorizations(digest) == [None]
+def test_one_auth_on_two_origins_shares_a_rotation(serve: Serve, session: requests.Session) -> None:
+    """Where requests has dropped the header, the cached key is tried first, then the new one."""
+    vault = Vault("stale", OTHER_KEY)
+    auth = BearerEnvAuth(provider=vault, ttl=3600)
+    there = serve(keyed(OTHER_KEY))
+    here = serve(redirect(lambda: there.url(host=THERE)))
+    mounted(session, (here.url(), auth), (there.url(host=THERE), auth))
+    assert session.get(here.url()).status_code == 200
+    assert authorizations(there) == [None, "Bearer stale", NEW]
+    assert vault.calls == 2
+
+
+def test_a_chain_that_returns_is_answered_in_both(serve: Serve, session: requests.Session) -> None:
+    """X/a, Y/b, X/a2, all of them mounted: Y and X get their keys."""
+
+    def first(request: Request) -> Reply:
+        return redirect(lambda: there.url("/b", host=THERE))(request) if request.target == "/a" else keyed(KEY)(request)
+
+    def second(request: Request) -> Reply:
+        reply = keyed(OTHER_KEY)(request)
+        return redirect(lambda: here.url("/a2", host=HERE))(request) if reply.status == 200 else reply
+
+    here, there = serve(first), serve(second)
+    mounted(session, (here.url(host=HERE), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
+    assert session.get(here.url("/a", host=HERE)).status_code == 200
+    assert authorizations(here) == [OLD, None, OLD]
+    assert authorizations(there) == [None, NEW]
 
 
 def test_a_pickled_response_has_no_key(
@@ -330,4 +370,9 @@ def test_a_pickled_response_has_no_key(
     assert KEY.encode() not in pickled
     again = pickle.loads(pickled).request
     assert session.send(again).status_code == 401
-    assert "pickled, without its key" in caplog.text
+    assert caplog.messages == [
+        "the server answered 401 to a request that was pickled, without its key: prepare it anew"
+    ]
+    server.app = keyed("***")
+    assert session.send(again).status_code == 200
+    assert len(caplog.messages) == 1

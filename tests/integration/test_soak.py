@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.benchmarks import soak
 
 
+@pytest.mark.wine("slow changes of files under many threads")
 def test_under_constant_rotation_nothing_is_lost() -> None:
     """Threads, a key that changes every 50 ms in files and in a vault that fails at times: every answer is a 200."""
     figures = soak.run(total=1200, threads=16)

@@ -13,12 +13,12 @@ from tests.helpers import KEY, authorized
 
 
 def test_bytes_in_ascii_are_a_key() -> None:
-    """Many a client library returns bytes."""
+    """Some client libraries return bytes."""
     assert authorized(BearerEnvAuth(provider=KEY.encode)) == f"Bearer {KEY}"
 
 
 def test_other_bytes_are_refused() -> None:
-    """The byte and its position are named."""
+    """The message names the byte and its position."""
     with pytest.raises(InvalidKeyError, match="the byte 0xFF, which is not UTF-8, at position 4"):
         authorized(BearerEnvAuth(provider=lambda: b"abc\xff"))
 
@@ -26,24 +26,26 @@ def test_other_bytes_are_refused() -> None:
 @pytest.mark.parametrize("value", [5, True, ["key"], object(), bytearray(b"key"), Path("key")])
 def test_other_types_are_refused(value: Any) -> None:
     """The message names the type and shows nothing of the value."""
-    with pytest.raises(InvalidKeyError, match=f"returned {type(value).__name__}: it must return a str, or None"):
+    with pytest.raises(InvalidKeyError) as caught:
         authorized(BearerEnvAuth(provider=lambda: value))
+    assert f" returned {type(value).__name__}, not a key: " in str(caught.value)
+    assert "key'" not in str(caught.value)
 
 
 def test_its_exception_is_the_cause() -> None:
-    """A provider's failure is a KeySourceError that names its type; the message stays with the cause."""
+    """The KeySourceError names the type of the exception that a provider raised; its message may hold the key."""
     failure = OSError(KEY)
 
     def vault() -> str:
         raise failure
 
-    with pytest.raises(KeySourceError, match=r"provider .*vault raised OSError: call it by hand") as caught:
+    with pytest.raises(KeySourceError, match="provider vault raised OSError: call it directly") as caught:
         authorized(BearerEnvAuth(provider=vault))
     assert caught.value.__cause__ is failure
     assert KEY not in str(caught.value)
 
 
-def test_one_that_fails_once_is_asked_again() -> None:
+def test_a_provider_that_failed_is_asked_again() -> None:
     """A failure is not remembered."""
     calls: list[None] = []
 
@@ -60,8 +62,8 @@ def test_one_that_fails_once_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_passes(interrupt: type[BaseException]) -> None:
-    """Whoever presses Ctrl-C means the program."""
+def test_an_interrupt_is_propagated(interrupt: type[BaseException]) -> None:
+    """An exception that ends the program is not turned into a KeySourceError."""
 
     def vault() -> str:
         raise interrupt
@@ -70,16 +72,21 @@ def test_an_interrupt_passes(interrupt: type[BaseException]) -> None:
         authorized(BearerEnvAuth(provider=vault))
 
 
-@pytest.mark.parametrize("provider", ["a key", b"a key", 5])
-def test_it_must_be_callable(provider: Any) -> None:
-    """A key given as the provider is refused and not shown."""
-    with pytest.raises(TypeError, match="give a function that returns the key") as caught:
-        BearerEnvAuth(provider=provider)
-    assert "a key" not in str(caught.value)
-
-
 def test_its_arguments_are_not_shown() -> None:
     """The repr of a partial shows its arguments, so it is not used."""
     auth = BearerEnvAuth(provider=functools.partial(str, KEY))
-    assert "provider partial" in repr(auth)
-    assert KEY not in repr(auth)
+    assert repr(auth) == "BearerEnvAuth(provider=partial)"
+
+
+def test_its_name_is_shown() -> None:
+    """A function, a method and an object are named by their own name or that of their class."""
+
+    class Vault:
+        def __call__(self) -> str:
+            return KEY
+
+        def key(self) -> str:
+            return KEY
+
+    assert repr(BearerEnvAuth(provider=Vault())) == "BearerEnvAuth(provider=Vault)"
+    assert repr(BearerEnvAuth(provider=Vault().key)) == "BearerEnvAuth(provider=key)"

@@ -1,0 +1,41 @@
+"""The lines ``netrc`` and ``proxy``: settings of the environment that change what is sent, or who answers."""
+
+from __future__ import annotations
+
+from netrc import NetrcParseError
+
+from requests.utils import get_netrc_auth
+
+from .cleaning import bare_proxy
+from .report import Check
+
+
+def check_netrc(url: str) -> Check | None:
+    """Find out whether requests has another login for the host; what it is, is not shown."""
+    try:
+        entry = get_netrc_auth(url, raise_errors=True) is not None
+    except (NetrcParseError, OSError, ValueError):
+        return Check("netrc", "warn", "the netrc file cannot be read", "correct it, or set session.trust_env = False")
+    if not entry:
+        return None
+    return Check(
+        "netrc",
+        "warn",
+        "the netrc file has an entry for this host, which requests sends in place of the key after a redirect",
+        "remove the entry, or set session.trust_env = False",
+    )
+
+
+def check_proxy(proxy: str, *, answered: bool) -> Check:
+    """Name the proxy.
+
+    Args:
+        proxy: Its URL.
+        answered: Whether the answer to the request was the one that was hoped for.
+    """
+    detail = f"the environment routes this URL through the proxy {bare_proxy(proxy)}"
+    if answered:
+        return Check("proxy", "ok", detail)
+    return Check(
+        "proxy", "warn", detail, "the answer may come from the proxy; to connect directly, name the host in NO_PROXY"
+    )

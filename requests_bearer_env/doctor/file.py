@@ -1,0 +1,175 @@
+"""The line ``file``: who may read the file with the key, whose it is, how old it is, whether it can be updated."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from requests_bearer_env import platforms
+
+from .report import Check, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DAY = 86400
+
+#: Where Docker, Kubernetes and systemd mount secrets; who may read them there is decided elsewhere.
+_MOUNTED = ("/run/secrets/", "/var/run/secrets/", "/run/credentials/")
+
+#: The directory that a Kubernetes volume's ``..data`` points to, such as ``..2026_05_01_12_00_00.1234567``.
+_KUBERNETES = re.compile(r"/\.\.\d{4}_\d\d_\d\d_")
+
+#: What the kernel says of this process's mounts; see proc(5).
+_MOUNTINFO = "/proc/self/mountinfo"
+
+_GROUP, _OTHERS = 0o070, 0o007
+
+
+def check_file(path: str, max_age: float, *, readable: bool) -> Check | None:
+    """Look at the file that the key is in, without reading it.
+
+    Args:
+        path: The file, as it is opened.
+        max_age: Days after which the key in it should have been rotated.
+        readable: Whether it could be read.
+
+    Returns:
+        The line of the report, or None if it is not a regular file or does not exist.
+    """
+    try:
+        status = os.stat(path)
+    except PermissionError:
+        return _explain_closed_directory(path)
+    except (OSError, ValueError):  # the line of the key says so
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    if not readable and not _may_read(path):
+        return _explain_owner(path, path, status)
+    age = max(0.0, time.time() - status.st_mtime)
+    detail = f"{path}: unchanged for {span(age)}"
+    remedies: list[str] = []
+    if not platforms.WINDOWS:  # the modes that Python makes up there say nothing
+        mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
+        place = _secret_mount(path)
+        exposed = "" if place else _explain_exposure(status)
+        remedies += _close_to_others(path, status) if exposed else []
+        detail = f"{path}: {mode}{place or exposed}, unchanged for {span(age)}"
+        mount = _explain_single_file_mount(path)
+        if mount:
+            detail += f"; {mount}"
+            remedies.append("mount the whole volume or directory (in Kubernetes: without subPath) instead of the file")
+    if age > max_age * _DAY:
+        remedies.append("rotate the key: have a new one issued, store it there, and have the old one revoked")
+    return Check("file", "warn" if remedies else "ok", detail, "; ".join(remedies))
+
+
+def _secret_mount(path: str) -> str:
+    """Say why the mode of a file is not its owner's choice; blank if it is."""
+    path = os.path.realpath(path)
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd's LoadCredential=
+    if credentials and path.startswith(os.path.join(os.path.realpath(credentials), "")):
+        return " in systemd's directory of credentials"
+    if path.startswith(_MOUNTED) or _KUBERNETES.search(path):
+        return " where secrets are mounted"
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        return " on a read-only mount"
+    return ""
+
+
+def _explain_exposure(status: os.stat_result) -> str:
+    """Say who else may use a file; blank if nobody else may, or the group that this process needs for reading it."""
+    mode = status.st_mode
+    if mode & _OTHERS:
+        return ", open to every user"
+    if mode & _GROUP & (_GROUP if _is_owner(status) else ~stat.S_IRGRP):
+        return ", open to its group"
+    return ""
+
+
+def _close_to_others(path: str, status: os.stat_result) -> list[str]:
+    """The remedy that leaves this process able to read the file."""
+    quoted = shlex.quote(path)
+    if _is_owner(status):
+        return [f"make it readable by its owner only: chmod 600 {quoted}"]
+    if status.st_gid in {os.getegid(), *os.getgroups()}:
+        return [f"make it readable by its owner and its group only: chmod 640 {quoted}"]
+    return [f"make the program's user its owner: chown {_user(os.geteuid())} {quoted}"]
+
+
+def _is_owner(status: os.stat_result) -> bool:
+    """Whether this process can read a file that is its owner's alone."""
+    return os.geteuid() in (0, status.st_uid)
+
+
+def _may_read(path: str) -> bool:
+    return platforms.WINDOWS or os.access(path, os.R_OK)
+
+
+def _explain_closed_directory(path: str) -> Check | None:
+    """Name the first directory on the way to a file that this process may not enter."""
+    if platforms.WINDOWS:
+        return None
+    for directory in _directories(path):
+        if not os.access(directory, os.X_OK):
+            return _explain_owner(path, directory, os.stat(directory))
+    return None
+
+
+def _directories(path: str) -> Iterator[str]:
+    """The directories that lead to a file, from the root on."""
+    parts = os.path.abspath(path).split(os.sep)[:-1]
+    for number in range(1, len(parts) + 1):
+        yield os.sep.join(parts[:number]) or os.sep
+
+
+def _explain_owner(path: str, closed: str, status: os.stat_result) -> Check:
+    """Say whose a file or directory is that this process may not use."""
+    subject = path if closed == path else f"{path}: the directory {closed}"
+    return Check(
+        "file",
+        "fail",
+        f"{subject} belongs to user {_user(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, "
+        f"and this process runs as user {_user(os.geteuid())}",
+        "run the check as the user of the service, or give that user the right to read the file",
+    )
+
+
+def _user(number: int) -> str:
+    """A user's name, or the number where there is no name."""
+    try:
+        return str(import_module("pwd").getpwuid(number).pw_name)
+    except KeyError:
+        return str(number)
+
+
+def _explain_single_file_mount(path: str) -> str:
+    """Say why a rotated key never arrives in a file that is mounted by itself; blank if that is not known."""
+    root = _mounted_from(os.path.realpath(path))
+    if root.endswith("//deleted"):
+        return "it is mounted as a single file whose source has been replaced, so a rotated key never arrives here"
+    if "/volume-subpaths/" in root or _KUBERNETES.search(root):
+        return "it is mounted with Kubernetes' subPath, so a rotated key never arrives here"
+    return ""
+
+
+def _mounted_from(path: str) -> str:
+    """The source of the mount whose mount point is this very file; blank if there is none."""
+    try:
+        with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
+            lines = [line.split(" ") for line in file]
+    except OSError:  # not Linux
+        return ""
+    roots = [_unescaped(fields[3]) for fields in lines if len(fields) > 5 and _unescaped(fields[4]) == path]
+    return roots[-1] if roots else ""  # a later mount hides an earlier one
+
+
+def _unescaped(field: str) -> str:
+    """A path in mountinfo, where white space and backslashes are octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

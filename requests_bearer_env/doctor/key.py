@@ -1,0 +1,153 @@
+"""The lines ``key`` and ``header``: where the key comes from, what it looks like, what is sent."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from requests_bearer_env.errors import COMMAND_LINE, BearerAuthError
+from requests_bearer_env.mistakes import explain_suspicion
+from requests_bearer_env.sources import explain_missing
+from requests_bearer_env.sources.env import EnvSource
+from requests_bearer_env.sources.file import FileSource
+
+from .report import Check, refused, worded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from requests_bearer_env.credential import Credential
+    from requests_bearer_env.errors import Wording
+    from requests_bearer_env.mistakes import Mistake
+    from requests_bearer_env.sources.base import Reading, Source
+
+#: Servers commonly accept no more in one header line.
+_LONG_HEADER = 8000
+
+#: A key of this length stays secret when its last characters are shown.
+_LONG_KEY = 20
+
+#: No more of a ``.env`` file is read.
+_DOTENV_SIZE = 64 * 1024
+
+
+class KeyFound(NamedTuple):
+    """What the sources had.
+
+    Attributes:
+        check: The line ``key``.
+        credential: The header's value; None if there is no key.
+        path: The file that had the key, or that failed; None if it was no file.
+    """
+
+    check: Check
+    credential: Credential | None = None
+    path: str | None = None
+
+
+def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
+    """Read the sources in turn, as a request does."""
+    readings: list[Reading] = []
+    for number, source in enumerate(sources, start=1):
+        try:
+            reading = source.read()
+        except BearerAuthError as error:
+            return KeyFound(refused("key", error, wording), path=_path(source))
+        if reading.credential is not None:
+            others = _other_keys(sources[number:], reading.credential)
+            check = _describe(reading, reading.credential, others, wording)
+            return KeyFound(check, reading.credential, reading.path)
+        readings.append(reading)
+    detail, remedy = _explain_missing(sources, readings, wording)
+    return KeyFound(Check("key", "fail", detail, remedy))
+
+
+def _path(source: Source) -> str | None:
+    """The file that a source reads, if it reads one."""
+    file = source.file() if isinstance(source, EnvSource) else source
+    return file.path if isinstance(file, FileSource) else None
+
+
+def _other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
+    """The sources that were not read and have another key; a provider is not called for that."""
+    found: list[str] = []
+    for source in sources:
+        if isinstance(source, (EnvSource, FileSource)):
+            try:
+                reading = source.read()
+            except BearerAuthError:
+                continue  # it is not read by a request either
+            if reading.credential not in (None, credential):
+                found.append(reading.where)
+    return found
+
+
+def _describe(reading: Reading, credential: Credential, others: list[str], wording: Wording) -> Check:
+    """The line for a key that was found."""
+    length = credential.key_length
+    detail = f"{reading.where}: {length} characters"
+    if length >= _LONG_KEY:
+        detail += f", ending in {credential[-4:]}"
+    if reading.trimmed:
+        detail += f"; left out: {reading.trimmed}"
+    remedies: list[str] = []
+    mistake = None if _begins_with_scheme(credential) else suspicion(credential)
+    if mistake is not None:
+        detail += f"; it {mistake.problem}"
+        remedies.append(worded(mistake.remedy, wording))
+    if others:
+        detail += f"; another key is in {' and '.join(others)}, which is not used"
+        remedies.append("if the other key is the newer one, remove this one")
+    return Check("key", "warn" if remedies else "ok", detail, "; ".join(remedies))
+
+
+def suspicion(credential: Credential) -> Mistake | None:
+    """Name what a key looks like, if it looks like a mistake."""
+    return explain_suspicion(credential.removeprefix("Bearer "))
+
+
+def _begins_with_scheme(credential: Credential) -> bool:
+    """Whether the key itself begins with the word Bearer; the line ``header`` is about that."""
+    return credential[len("Bearer ") :].lower().startswith("bearer")
+
+
+def _explain_missing(sources: Sequence[Source], readings: list[Reading], wording: Wording) -> tuple[str, str]:
+    """What was seen and what to do if no source has a key."""
+    detail = explain_missing(sources, readings)
+    names = [source.options()["env"] for source in sources if isinstance(source, EnvSource)]
+    if any(map(_is_in_dotenv, names)):
+        load = (
+            "run the program with python -m dotenv run -- PROGRAM"
+            if wording is COMMAND_LINE
+            else "call load_dotenv() of python-dotenv before the first request"
+        )
+        return f"{detail}; the file .env in this directory has that variable, but nothing has loaded the file", load
+    return detail, "store the key there, or name the source that has it"
+
+
+def _is_in_dotenv(name: str) -> bool:
+    """Whether the ``.env`` file of the current directory sets a variable."""
+    try:
+        if not stat.S_ISREG(os.stat(".env").st_mode):
+            return False
+        with open(".env", "rb") as file:
+            data = file.read(_DOTENV_SIZE)
+    except OSError:
+        return False
+    line = rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*="
+    return re.search(line, data, re.MULTILINE) is not None
+
+
+def check_header(credential: Credential, wording: Wording) -> Check:
+    """Describe the header's value."""
+    shape = f"Authorization: Bearer, one space, {credential.key_length} characters of visible ASCII"
+    mistake = suspicion(credential) if _begins_with_scheme(credential) else None
+    if mistake is not None:
+        return Check("header", "warn", f"{shape}; the key {mistake.problem}", worded(mistake.remedy, wording))
+    if len(credential) > _LONG_HEADER:
+        return Check(
+            "header", "warn", f"{shape}, more than many servers accept", "if it is refused, ask for a shorter key"
+        )
+    return Check("header", "ok", shape)

@@ -1,0 +1,140 @@
+"""The server's own reason for an answer: its challenge (RFC 6750 section 3), and the JSON in its body."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from requests_bearer_env.challenge import parse_challenge
+
+from .cleaning import untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from requests_bearer_env.credential import Credential
+
+    from .request import Answer
+
+#: RFC 6750 section 3.1.
+_ERRORS = {
+    "invalid_request": "invalid_request, so the request is malformed",
+    "invalid_token": "invalid_token, so the key is expired, revoked or wrong",
+    "insufficient_scope": "insufficient_scope, so the key lacks a right that is needed here",
+}
+
+#: Where JSON bodies have the reason, the more telling ones first.
+_NAMES = ("detail", "message", "error_description", "error", "errors", "msg", "reason")
+
+#: The reason in JSON that is incomplete, because no more of it was read.
+_CUT_REASON = re.compile(r'"(?:detail|message|error)"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+#: A reason is not looked for deeper inside of arrays and objects.
+_DEPTH = 4
+
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+
+
+def status_name(answer: Answer) -> str:
+    """Return the status with its name in the RFCs, whatever the server calls it, and what a 2xx has in its body."""
+    try:
+        name = f"{answer.status} {HTTPStatus(answer.status).phrase}"
+    except ValueError:
+        name = str(answer.status)
+    if answer.status // 100 == 2:
+        if is_web_page(answer):
+            return f"{name} (a web page)"
+        if reports_error(answer):
+            return f"{name} (an error)"
+    return name
+
+
+def is_web_page(answer: Answer) -> bool:
+    """Whether the body is HTML, by its header or by its beginning."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in ("text/html", "application/xhtml+xml") or _HTML.match(answer.body) is not None
+
+
+def reports_error(answer: Answer) -> bool:
+    """Whether the body is JSON that says that the request failed."""
+    body = _json(answer)
+    if not isinstance(body, dict):
+        return False
+    found = cast("Mapping[str, Any]", body)
+    return bool(found.get("error") or found.get("errors")) or found.get("ok") is False or found.get("success") is False
+
+
+def refuses_host(answer: Answer) -> bool:
+    """Whether the server takes only Host headers that it knows, as text-generation-webui and Starlette do."""
+    return b"invalid host header" in answer.body.lower()
+
+
+def names_other_scheme(answer: Answer) -> bool:
+    """Whether the challenge of a 401 is for other schemes than Bearer, which does not prove that Bearer is refused."""
+    schemes = parse_challenge(answer.headers.get("WWW-Authenticate", "")).schemes
+    return answer.status == 401 and bool(schemes) and "bearer" not in schemes
+
+
+def explain_reason(answer: Answer, keys: Sequence[Credential]) -> str:
+    """Say what the server gives as its reason for an error; blank if that is nothing.
+
+    Args:
+        answer: The answer.
+        keys: What must not be shown, as well as the keys that were sent.
+    """
+    if answer.status < 400 and not reports_error(answer):
+        return ""
+    keys = [*keys, *answer.sent]
+    challenge = parse_challenge(answer.headers.get("WWW-Authenticate", ""))
+    said: list[str] = []
+    error = challenge.bearer.get("error")
+    if error is not None:
+        said.append("its reason is " + (_ERRORS.get(error) or f'"{untrusted(error, *keys)}"'))
+    for text in dict.fromkeys((challenge.bearer.get("error_description"), _reason_in_body(answer))):
+        shown = untrusted(text or "", *keys)
+        if shown:
+            said.append(f'it says "{shown}"')
+    if "scope" in challenge.bearer:
+        said.append(f'it asks for the scope "{untrusted(challenge.bearer["scope"], *keys)}"')
+    if names_other_scheme(answer):
+        said.append(f"its challenge names the scheme {untrusted(challenge.schemes[0], *keys)}, not Bearer")
+    return "; ".join(said)
+
+
+def _reason_in_body(answer: Answer) -> str | None:
+    """The reason in a JSON body, or in the beginning of one."""
+    body = _json(answer)
+    if body is not None:
+        return _find_reason(body, _DEPTH)
+    text = answer.body.decode(errors="replace")
+    match = _CUT_REASON.search(text) if text.lstrip()[:1] in ("{", "[") else None
+    try:
+        return str(json.loads(match[1], strict=False)) if match else None
+    except ValueError:
+        return None
+
+
+def _json(answer: Answer) -> object:
+    """The body if it is complete JSON, else None."""
+    try:
+        return cast("object", json.loads(answer.body, strict=False))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _find_reason(value: object, depth: int) -> str | None:
+    """The first text in JSON that may be a reason."""
+    if isinstance(value, str):
+        return value if depth < _DEPTH else None
+    if depth == 0:
+        return None
+    if isinstance(value, list):
+        items = cast("list[object]", value)[:1]
+    elif isinstance(value, dict):
+        found = cast("Mapping[str, object]", value)
+        items = [found[name] for name in _NAMES if name in found]
+    else:
+        return None
+    return next(filter(None, (_find_reason(item, depth - 1) for item in items)), None)

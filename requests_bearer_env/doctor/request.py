@@ -1,0 +1,146 @@
+"""Send the request with the key, and once more without it; no redirect is followed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import requests
+from requests.auth import AuthBase
+
+from requests_bearer_env.credential import Credential
+from requests_bearer_env.retry import redirect_target
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from requests import PreparedRequest, Response
+
+    from .budget import Budget
+
+#: Bytes of a body that are read.
+_BODY = 2048
+
+#: Seconds to wait for them: a stream may never send so many.
+_BODY_PATIENCE = 2.0
+
+
+class Answer(NamedTuple):
+    """A server's answer.
+
+    Attributes:
+        status: Its status.
+        url: Where it came from.
+        headers: Its headers.
+        body: The beginning of its body.
+        target: Where it redirects to; blank if that is not a URL, None if it is not a redirect.
+        refused: The status with which the server refused a first key, if the hook has sent a newer one.
+        sent: The keys that were sent; the answer may repeat them.
+        received: When it came, in seconds since 1970.
+    """
+
+    status: int
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    target: str | None = None
+    refused: int | None = None
+    sent: tuple[Credential, ...] = ()
+    received: float = 0.0
+
+
+class _Session(requests.Session):
+    """Does not look where a redirect leads: requests reads the body of a redirect for that, however long it is."""
+
+    def resolve_redirects(self, *_args: Any, **_options: Any) -> Generator[Any, None, None]:
+        yield from ()
+
+
+class _NoAuth(AuthBase):
+    """Adds nothing; without any auth, requests would look for one in the netrc file."""
+
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        return r
+
+
+def environment_settings(url: str) -> dict[str, Any]:
+    """Return what the environment says about proxies and trusted CAs, as arguments of `requests.Session.send`."""
+    with requests.Session() as session:
+        return dict(session.merge_environment_settings(url, {}, True, None, None))
+
+
+def send(url: str, method: str, auth: AuthBase | None, settings: Mapping[str, Any], budget: Budget) -> Answer:
+    """Send one request without a body.
+
+    Args:
+        url: The URL as the user gave it.
+        method: The method.
+        auth: What authorises the request; None to send it without a key.
+        settings: What `environment_settings` returned.
+        budget: The time there is.
+
+    Raises:
+        BearerAuthError: The request could not be authorised.
+        Exception: No answer came.
+    """
+    # A session of its own, because a cookie of an earlier answer could stand in for the key.
+    with _Session() as session:
+        request = session.prepare_request(requests.Request(method, url, auth=auth or _NoAuth()))
+        response = _send(session, request, settings, budget)
+        received = time.time()
+        return _answer(response, _beginning(response, budget), received)
+
+
+def _send(session: requests.Session, request: PreparedRequest, settings: Mapping[str, Any], budget: Budget) -> Response:
+    """Send a request, and close the connection of an answer that comes too late."""
+    arrived: list[Response] = []
+    given_up = threading.Event()
+
+    def work() -> Response:
+        arrived.append(session.send(request, timeout=max(budget.left, 0.001), **settings))
+        if given_up.is_set():
+            arrived[0].close()
+        return arrived[0]
+
+    try:
+        return budget.run(work)
+    except BaseException:
+        given_up.set()
+        for response in arrived:
+            response.close()
+        raise
+
+
+def _beginning(response: Response, budget: Budget) -> bytes:
+    """Read the beginning of a body: what came within some seconds, or before the connection failed."""
+    patience = min(_BODY_PATIENCE, budget.left / 2)
+    end = time.monotonic() + patience
+    read = bytearray()
+
+    def collect() -> None:
+        # Byte by byte, because a larger read would wait until all of it has come.
+        with contextlib.closing(response):
+            for piece in response.iter_content(1):
+                read.extend(piece)
+                if len(read) >= _BODY or time.monotonic() > end:
+                    return
+
+    with contextlib.suppress(Exception):  # the status and the headers are the answer, whatever the body is
+        budget.run(collect, at_most=patience)
+    return bytes(read[:_BODY])
+
+
+def _answer(response: Response, body: bytes, received: float) -> Answer:
+    headers = [one.request.headers.get("Authorization") for one in (*response.history, response)]
+    return Answer(
+        response.status_code,
+        str(response.url),
+        response.headers,
+        body,
+        (redirect_target(response) or "") if response.is_redirect else None,
+        response.history[0].status_code if response.history else None,  # by the hook: redirects are not followed
+        tuple(Credential(header) for header in headers if header is not None),
+        received,
+    )

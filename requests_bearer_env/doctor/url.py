@@ -1,0 +1,145 @@
+"""The line ``url``: may the key go there, does the name resolve, is the certificate in order.
+
+No key is sent for it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from contextlib import closing
+from os.path import isdir
+from typing import TYPE_CHECKING, Any, cast
+
+from requests import PreparedRequest
+from requests.exceptions import RequestException
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util.ssl_ import create_urllib3_context
+
+from requests_bearer_env.destination import origin_of
+
+from .cleaning import bare_url, untrusted
+from .failure import HOST_MISMATCH, explain_failure
+from .report import Check, span, worded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from requests_bearer_env.credential import Credential
+    from requests_bearer_env.destination import Origin
+    from requests_bearer_env.errors import Wording
+
+    from .budget import Budget
+
+_DAY = 86400
+
+#: Days left to a certificate from which on it should be renewed.
+_SOON = 14
+
+#: So many names of a certificate are shown.
+_NAMES = 3
+
+
+def prepare_url(url: str) -> str | None:
+    """Return the URL as requests makes it, or None if it cannot be parsed."""
+    request = PreparedRequest()
+    try:
+        request.prepare_url(url, None)
+    except (RequestException, ValueError):
+        return None
+    return request.url
+
+
+def check_url(
+    url: str, verify: bool | str, proxy: str | None, budget: Budget, keys: Sequence[Credential], wording: Wording
+) -> Check:
+    """Look up the name, connect, and look at the certificate.
+
+    Args:
+        url: The prepared URL, to which the key may go.
+        verify: The trusted CAs, as requests has them.
+        proxy: The proxy that the environment names for this URL.
+        budget: The time there is.
+        keys: What must not be shown, wherever it is in the URL.
+        wording: The names of options.
+    """
+    where = bare_url(url, *keys)
+    origin = cast("Origin", origin_of(url))
+    try:
+        context = _context(verify) if origin.scheme == "https" else None
+    except OSError:
+        detail = f"{where}: the file of trusted CAs that the environment names cannot be used"
+        return Check("url", "fail", detail, "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE")
+    if proxy:
+        detail = f"{where}: a proxy is used, so only the request shows whether the server is reached"
+        return Check("url", "ok", detail)
+    try:
+        end = budget.run(lambda: _certificate_end(origin, context, budget.left))
+    except Exception as error:
+        detail, remedy = explain_failure(error, budget.seconds)
+        if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in HOST_MISMATCH:
+            detail, remedy = _explain_mismatch(origin, verify, budget, keys) or (detail, remedy)
+        host = origin.host.strip("[]")
+        return Check("url", "fail", f"{where}: {detail}", worded(remedy, wording, host))
+    if end is None:
+        return Check("url", "ok", f"{where}: reached by plain HTTP, which is allowed for this host")
+    left = end - time.time()
+    detail = f"{where}: reached, and its certificate is verified and has {span(left)} left"
+    if left < _SOON * _DAY:
+        return Check("url", "warn", detail, "have the certificate renewed")
+    return Check("url", "ok", detail)
+
+
+def _context(verify: bool | str) -> ssl.SSLContext:
+    """What requests verifies certificates with."""
+    bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
+    context = create_urllib3_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    if isdir(bundle):
+        context.load_verify_locations(capath=bundle)
+    else:
+        context.load_verify_locations(cafile=bundle)
+    return context
+
+
+def _certificate_end(origin: Origin, context: ssl.SSLContext | None, timeout: float) -> float | None:
+    """Connect, and return until when the certificate is valid; None without TLS."""
+    if context is None:
+        with closing(socket.create_connection((origin.host.strip("[]"), origin.port), timeout)):
+            return None
+    return ssl.cert_time_to_seconds(_certificate(origin, context, timeout)["notAfter"])
+
+
+def _certificate(origin: Origin, context: ssl.SSLContext, timeout: float) -> dict[str, Any]:
+    """Connect, and return the server's certificate."""
+    host = origin.host.strip("[]")
+    with (
+        socket.create_connection((host, origin.port), timeout) as connection,
+        context.wrap_socket(connection, server_hostname=host.rstrip(".")) as tls,
+    ):
+        return cast("dict[str, Any]", tls.getpeercert())
+
+
+def _explain_mismatch(
+    origin: Origin, verify: bool | str, budget: Budget, keys: Sequence[Credential]
+) -> tuple[str, str] | None:
+    """Say for which names a certificate is that is not for the host in the URL; None if that cannot be seen."""
+    context = _context(verify)
+    context.check_hostname = False
+    try:
+        certificate = budget.run(lambda: _certificate(origin, context, budget.left))
+    except Exception:
+        return None  # the first failure is reported
+    names = [untrusted(str(name), *keys) for _, name in certificate.get("subjectAltName", ())]
+    if not names:
+        return (
+            "the server's certificate has no subjectAltName, and its common name (CN) does not count",
+            "have it issued anew with the host's name, or its address, as a subjectAltName",
+        )
+    more = " and others" if len(names) > _NAMES else ""
+    return (
+        f"the server's certificate is for {', '.join(names[:_NAMES])}{more}, not for this host",
+        "use a name that it is for, or have a certificate issued for this one",
+    )

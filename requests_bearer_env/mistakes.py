@@ -1,0 +1,252 @@
+"""What is stored in place of a key by mistake: the one place that tells such values from keys.
+
+`explain_refusal` names what is surely no key and is never sent. What may be a key after all is sent;
+`explain_suspicion` names it for `requests_bearer_env.doctor`, which warns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import NamedTuple
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a value, as the end of a sentence about it, and what to do; neither shows the value.
+
+    The fields of `requests_bearer_env.errors.Wording` stand for the names of options in the remedy.
+    """
+
+    problem: str
+    remedy: str
+
+
+_SCHEME_ALONE = Mistake("has no key after the word Bearer", "store the key; the scheme is added for you")
+_JSON = Mistake("is JSON, not the key alone", "store only the key that is in it")
+
+#: The first pattern that matches the beginning of a value decides.
+_REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
+    (
+        re.compile(r"([\"'`]).*\1\Z", re.DOTALL),
+        Mistake("is wrapped in quotes, which would be sent as part of the key", "store it without the quotes"),
+    ),
+    (
+        re.compile(
+            r"""
+            [a-z][a-z0-9+.-]*://                              # op://vault/item/key, any other URL
+            | (?: \$\{.*\} | \$\(.*\) | \{\{.*\}\} ) \s* \Z   # of a shell, a template, a deployment
+            | @Microsoft\.KeyVault\(.*\) \s* \Z
+            | ENC\[.*\] \s* \Z                                # SOPS
+            """,
+            re.VERBOSE | re.DOTALL | re.IGNORECASE,
+        ),
+        Mistake(
+            "is a reference to a secret or a URL, not the key itself",
+            "store the key itself, or name the program that resolves the reference with {provider}",
+        ),
+    ),
+    (
+        re.compile(r"(?:[a-z-]*authorization|bearer)\s*:|[a-z][\w-]*:\s+\S", re.IGNORECASE),
+        Mistake("is a whole header line, not the key alone", "store only the key; the scheme is added for you"),
+    ),
+    (
+        re.compile(r"bearer\s+\S", re.IGNORECASE),
+        Mistake("has the word Bearer twice before the key", "store only the key; the scheme is added for you"),
+    ),
+    (
+        re.compile(r"(?:token|basic|apikey|api-key)\s+\S", re.IGNORECASE),
+        Mistake("begins with another scheme than Bearer", "store only the key, which is sent with the scheme Bearer"),
+    ),
+    (
+        # A name in capitals, a name that says what its value is, or one after export, if it is no longer than
+        # a name may be: keys have = in the middle, too (Sentry's and Atlassian's, passwords), or at the end.
+        re.compile(
+            r"""
+            (?: \#[^\n]*\n\s* )*
+            (?:
+                [A-Z_][A-Z0-9_]{0,63}
+                | (?= \w*(?i:key|token|secret|pass|auth|bearer) ) [A-Za-z_]\w{0,63}
+                | (?i:export)\s+[A-Za-z_]\w{0,63}
+            )
+            \s*=(?=[^=])
+            """,
+            re.ASCII | re.VERBOSE,
+        ),
+        Mistake("is a NAME=value line, as in a dotenv file", "store only the value, the part after the ="),
+    ),
+    (
+        re.compile(r"\#[^\n]*\n"),
+        Mistake("begins with a comment line, as a dotenv file may", "store the key alone"),
+    ),
+    (
+        re.compile(r"[!-~]+[ \t]+(?:\#|//|;)"),
+        Mistake("has a comment after the key, which would be sent as part of it", "store the key alone"),
+    ),
+)
+
+#: No placeholder is longer, and a long key is not searched for one.
+_LONGEST_PLACEHOLDER = 200
+
+_PLACEHOLDER = Mistake(
+    "looks like a placeholder in documentation",
+    "store the real key; ignore this if the server's key really is this word",
+)
+_BEGINS_WITH_SCHEME = Mistake(
+    "begins with the word Bearer and no space, so the word would be part of the key",
+    "store only the key; the scheme is added for you",
+)
+
+#: What stands in documentation in place of a key, perhaps behind a vendor's prefix such as ``sk-`` or ``hf_``.
+_PLACEHOLDERS = re.compile(
+    r"""
+    <.*> | \{.*\} | \[.*\]
+    | (?: [a-z]{2,8}[_-] ){0,3}
+      (?:
+        (?: your | insert | enter | put | paste | replace | change ) [\W_] .* (?: key | token | secret | here | me )
+        | (?: your | my )? [\W_]? (?: api | access | secret | auth )? [\W_]? (?: key | token ) [\W_]? (?: here )?
+        | your | changeme | replaceme | placeholder | todo | none | null | nil | undefined | empty | dummy | example
+        | user_provided | (?: not[_-]? | no[_-]key[_-]? | no[_-]api[_-]key[_-]? )(?: needed | required )
+        | 1234 (?: 5 (?: 6 (?: 78? 9? 0? )? )? )?
+        | x{3,} | \*{3,}
+      )
+    """,
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
+)
+
+#: Values that may be keys after all; the first pattern that matches the beginning of a value decides.
+_SUSPECTED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
+    (
+        re.compile(r"\$[A-Z_][A-Z0-9_]+\Z|\$env:\w+\Z|%\w+%\Z", re.ASCII),
+        Mistake("looks like a variable's name that nothing has expanded", "store what the variable holds"),
+    ),
+    (
+        re.compile(
+            r"""
+            (?: vault | secret | secrets | secretref | env | keyring | ssm | op | bws? | file | aws-?sm | gcp-?sm ) :
+                (?=[A-Za-z/_]) .*
+            | arn:aws[a-z-]*: | os\.environ/ | projects/[^/]+/secrets/ | <path:
+            """,
+            re.VERBOSE | re.ASCII | re.IGNORECASE,
+        ),
+        Mistake(
+            "looks like a reference to a secret that nothing has resolved",
+            "store the key itself, or name the program that resolves the reference with {provider}",
+        ),
+    ),
+    (
+        re.compile(
+            r"""
+            / (?: app | data | etc | home | keys | media | mnt | opt | root | run | secrets | srv | tmp | Users | usr
+                | var | vault ) / .*
+            | (?: ~ | \.{1,2} | \$\{?\w+\}? | %\w+% ) [/\\] .*
+            | [A-Za-z]:[/\\] .*
+            """,
+            re.VERBOSE | re.ASCII,
+        ),
+        Mistake(
+            "looks like a path, not a key",
+            "name the file in the variable with _FILE at the end of its name, or with {file}",
+        ),
+    ),
+    (re.compile(r"bearer", re.IGNORECASE), _BEGINS_WITH_SCHEME),
+    (
+        re.compile(r"[\"'`]|.*[\"'`]\Z"),
+        Mistake("has a quotation mark at one end, which is sent as part of it", "store it without the quotation mark"),
+    ),
+    (
+        re.compile(r".*\\[nrt]\Z"),
+        Mistake(
+            "ends in a backslash and a letter, like an escape sequence that was not interpreted",
+            "store it without them",
+        ),
+    ),
+    (
+        re.compile(r".*[,;]\Z"),
+        Mistake("ends in a comma or semicolon, which is sent as part of it", "store it without that character"),
+    ),
+    (
+        re.compile(r"[A-Za-z_]\w*=[^=]", re.ASCII),
+        Mistake("looks like a NAME=value line, as in a dotenv file", "store only the value, the part after the ="),
+    ),
+    (
+        re.compile(r".*%[0-9A-F]{2}", re.IGNORECASE),
+        Mistake("looks percent-encoded, as in a URL", "store it decoded"),
+    ),
+    (
+        re.compile(r".*(?:\.{3}|\*{3})"),
+        Mistake("looks like a placeholder, or like a key that a web page shows in part", "store the whole key"),
+    ),
+    (
+        re.compile(r"(.{16,})\1\Z"),
+        Mistake("is the same text twice", "store it once"),
+    ),
+)
+
+_NOT_VISIBLE = re.compile(r"[^!-~]")
+
+#: Unicode has no names for control characters; these are the ones that end up in keys.
+_CONTROLS = {
+    "\0": "NULL",
+    "\t": "TAB",
+    "\n": "LINE FEED",
+    "\r": "CARRIAGE RETURN",
+    "\x1b": "ESCAPE",
+    "\x7f": "DELETE",
+}
+
+
+def explain_refusal(key: str) -> Mistake | None:
+    """Name the mistake if a value is surely no key.
+
+    Args:
+        key: The value, without the white space around it and without a leading scheme.
+    """
+    if not key:
+        return _SCHEME_ALONE
+    if key[0] in "{[" and _is_json(key):
+        return _JSON
+    for pattern, mistake in _REFUSED:
+        if pattern.match(key):
+            return mistake
+    found = _NOT_VISIBLE.search(key)
+    if found is None:
+        return None
+    return Mistake(f"has {_name(found[0])} at position {found.start() + 1}", _hint(found[0]))
+
+
+def explain_suspicion(key: str) -> Mistake | None:
+    """Name the mistake that a value looks like, although it may be a key.
+
+    Args:
+        key: A value that `explain_refusal` has nothing against.
+    """
+    for pattern, mistake in _SUSPECTED:
+        if pattern.match(key):
+            return mistake
+    return _PLACEHOLDER if len(key) <= _LONGEST_PLACEHOLDER and _PLACEHOLDERS.fullmatch(key) else None
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text that begins with a bracket is a JSON object or array."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _name(char: str) -> str:
+    """The name and code point of a character that cannot be in a key."""
+    if "\udc80" <= char <= "\udcff":  # PEP 383: how Python represents undecodable bytes
+        return f"the byte 0x{ord(char) - 0xDC00:02X}, which is not UTF-8,"
+    name = _CONTROLS.get(char) or unicodedata.name(char, "an unnamed character")
+    return f"{name} (U+{ord(char):04X})"
+
+
+def _hint(char: str) -> str:
+    if char == "\0":
+        return "it may be stored as UTF-16, which PowerShell's > writes, so store it as UTF-8"
+    if char in "\r\n":
+        return "it has more than one line, so store the key alone"
+    return "a key is visible ASCII without white space, so copy it again"

@@ -1,0 +1,116 @@
+"""A key in an environment variable, or in the file that a variable names."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from requests_bearer_env.errors import KeySourceError
+
+from .base import Reading, Source, read_value
+from .file import FileSource
+
+#: A name in capitals, as POSIX has them, made of short words: no key looks like that.
+_PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
+
+#: How much two names have in common if one may be a misspelling of the other: one letter of eight differs.
+_NEARLY = 0.88
+
+#: A name as a shell expands it: ``$NAME``, ``${NAME}``, ``%NAME%``, ``$env:NAME``.
+_EXPANSION = r"(?ai)\$\{\w+\}|\$(?:env:)?\w+|%\w+%"
+
+
+class EnvSource(Source):
+    """``$NAME``, else the file that ``$NAME_FILE`` names: the convention of container images."""
+
+    __slots__ = ("_file_name", "_name", "_where")
+
+    def __init__(self, name: str, option: str = "env=", file_option: str = "file=") -> None:
+        """Check the name.
+
+        Args:
+            name: The name of the variable.
+            option: What the user calls this argument, for the messages.
+            file_option: What the user would name a file with.
+
+        Raises:
+            TypeError: ``name`` is no str.
+            ValueError: ``name`` is not the name of a variable. It may be the key, so it is not shown.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"{option} is {type(name).__name__}: give the name of an environment variable")
+        if not _is_name(name):
+            why = _why_no_name(name, file_option)
+            raise ValueError(f"{option} ({len(name)} characters, not shown) {why}")
+        self._name = name
+        self._file_name = f"{name}_FILE"
+        self._where = f"environment variable {name}"
+
+    def options(self) -> dict[str, Any]:
+        return {"env": self._name}
+
+    def read(self) -> Reading:
+        # os.getenv and not os.environ: some traceback printers show the value of every name in a line.
+        if os.getenv(self._file_name):
+            file = self.file()
+            if file is not None:
+                return self._read_file(file)
+        reading = read_value(os.getenv(self._name, ""), self._where, "")
+        return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
+
+    def file(self) -> FileSource | None:
+        """The file that ``$NAME_FILE`` names, if it names one."""
+        path = os.getenv(self._file_name, "").strip()
+        return FileSource(path) if path else None
+
+    def _read_file(self, file: FileSource) -> Reading:
+        """Read the file, unless the variable is set as well."""
+        if os.getenv(self._name, "").strip():
+            raise KeySourceError(
+                f"{self._name} and {self._file_name} are both set, so it is unknown which key is meant",
+                "unset one of the two",
+            )
+        reading = file.read()
+        if reading.credential is None:
+            return reading._replace(missing=f"{self._file_name} names a file, but {reading.missing}")
+        return reading
+
+    def _why_missing(self) -> str:
+        state = "blank" if self._name in os.environ else "not set"
+        return f"{self._shown()} is {state} in this process's environment"
+
+    def _shown(self) -> str:
+        """The variable in words; its name is not shown if it may be a key that was passed as the name."""
+        if self._name in os.environ or self._file_name in os.environ or re.fullmatch(_PLAIN_NAME, self._name):
+            return self._name
+        return f"the variable with a name of {len(self._name)} characters (not shown because it may be a key)"
+
+    def hint(self) -> str:
+        """The name of a variable that is set and has nearly this name; its value is not looked at."""
+        if self._name in os.environ or self._file_name in os.environ:
+            return ""
+        from difflib import get_close_matches  # only a failure needs it
+
+        # On Windows, names of variables are read in capitals.
+        names = {name.upper(): name for name in os.environ if _is_name(name)}
+        found = get_close_matches(self._name.upper(), names, 1, _NEARLY)
+        return f" ({names[found[0]]} is set)" if found else ""
+
+    def __repr__(self) -> str:
+        return f"env={self._shown()}"
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is a name of a variable as POSIX has it: ASCII letters, digits and underscores, no digit first."""
+    return text.isascii() and text.isidentifier()
+
+
+def _why_no_name(text: str, file_option: str) -> str:
+    """Why a text is not the name of a variable, and what to do."""
+    if re.fullmatch(_EXPANSION, text):
+        return "is written as a shell expands a variable: give the variable's name alone, without $ or %"
+    return (
+        "is not the name of an environment variable: put the key into a variable and give that variable's name, "
+        f"or name a file with {file_option}"
+    )

@@ -1,0 +1,172 @@
+"""A key in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+from requests_bearer_env import platforms
+from requests_bearer_env.errors import KeySourceError
+
+from .base import MAX_BYTES, Reading, Source, read_value
+
+#: Pauses, in seconds, before reading a blank file again: writers truncate a file before they write it.
+_PAUSES = (0.005, 0.01, 0.015, 0.02)
+
+#: ``$CREDENTIALS_DIRECTORY/key`` or ``~/key``: no key begins like that.
+_SURELY_PATH = r"(?a)(?:\$\{?\w+\}?|~\w*)[/\\]"
+
+_QUOTED = r"(?s)(['\"]).*\1"
+
+
+class FileSource(Source):
+    """A file; ``~`` and ``$VAR`` in its path are expanded each time it is read."""
+
+    __slots__ = ("_blank", "_given", "_path")
+
+    def __init__(self, path: str | os.PathLike[str], option: str = "file=") -> None:
+        """Check the path.
+
+        Args:
+            path: The path as the user gave it.
+            option: What the user calls this argument, for the messages.
+
+        Raises:
+            TypeError: ``path`` is no path, or one in bytes.
+            ValueError: ``path`` is blank or has a NULL in it.
+        """
+        path = os.fspath(path)
+        if not isinstance(path, str):
+            raise TypeError(f"{option} is a path in bytes: give it as a str")
+        if not path.strip() or "\0" in path:
+            raise ValueError(f"{option} is blank or has a NULL in it: give the path of the key's file")
+        self._path = path
+        self._given = f"file {path}"
+        self._blank = f"file {path} is blank"
+
+    def options(self) -> dict[str, Any]:
+        return {"file": self._path}
+
+    @property
+    def path(self) -> str:
+        """The path as it would be opened now."""
+        return platforms.expand(self._path)
+
+    def read(self) -> Reading:
+        for pause in _PAUSES:
+            try:
+                reading = self._look()
+            except BlockingIOError:
+                pass
+            else:
+                if reading.credential is not None or reading.awaited:
+                    return reading
+            time.sleep(pause)
+        with contextlib.suppress(BlockingIOError):
+            return self._look()
+        raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
+
+    def _look(self) -> Reading:
+        """Read the file once."""
+        path = platforms.expand(self._path)
+        try:
+            return read_value(self._text(path), self._given, self._blank, path)
+        except FileNotFoundError:
+            quoted = re.fullmatch(_QUOTED, self._path)
+        if not quoted:
+            return Reading(None, "", self._why_missing(path), "", None, True)
+        raise KeySourceError(
+            "the path of the key's file has quotes around it, which are taken for a part of the path",
+            "write the path without quotes",
+        )
+
+    def _text(self, path: str) -> str:
+        """The file's text: UTF-8, with a byte order mark or without.
+
+        Raises:
+            BlockingIOError: Another program has the file open, for the moment.
+            FileNotFoundError: There is no such file.
+        """
+        data = self._data(path)
+        try:
+            if len(data) <= MAX_BYTES:
+                return data.decode()
+            problem, remedy = f"has more than {MAX_BYTES} bytes, too many for a key", "check the path"
+        except UnicodeDecodeError:
+            utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+            problem = "is UTF-16, which PowerShell's > writes" if utf16 else "is not UTF-8 text"
+            remedy = "store the key in it as UTF-8"
+        del data
+        raise KeySourceError(f"{self._given} {problem}", remedy)
+
+    def _data(self, path: str) -> bytes:
+        """The first bytes of the file, one more than a key may have."""
+        try:
+            if not platforms.is_device_path(path):
+                status = os.stat(path)
+                if stat.S_ISREG(status.st_mode):
+                    return _read(path, status.st_size)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if platforms.is_sharing_violation(error):
+                raise BlockingIOError from None  # another program may be replacing the file: look again
+            number, reason = error.errno, error.strerror
+        except ValueError:  # the path has characters that the file system's encoding lacks
+            number, reason = errno.EINVAL, "it is not a valid path on this system"
+        else:
+            raise KeySourceError(
+                f"{self._where(path)} is not a regular file but a directory, pipe, socket or device",
+                "give the path of a regular file, or name a program that prints the key with {provider}",
+            )
+        if number == errno.ENAMETOOLONG:
+            raise KeySourceError("the path of the key's file is too long", "give a path, not the key itself")
+        raise KeySourceError(
+            f"{self._where(path)} cannot be read ({reason})", "check the path, and the file's owner and permissions"
+        )
+
+    def _where(self, path: str) -> str:
+        """The file in words: the path as it was given, unless it may be a key that was passed as the path."""
+        if (
+            re.match(_SURELY_PATH, self._path)
+            or platforms.looks_like_path(self._path)
+            or os.path.exists(path)
+            or _begins_somewhere(path)
+        ):
+            return f"file {self._path}"
+        return f"the file at a path of {len(self._path)} characters (not shown because it may be a key)"
+
+    def _why_missing(self, path: str) -> str:
+        unset = " ($ in it names no variable)" if "$" in path else ""
+        return f"{self._where(path)} does not exist{unset}"
+
+    def __repr__(self) -> str:
+        return f"file={self._where(self.path).removeprefix('file ')}"
+
+
+def _begins_somewhere(path: str) -> bool:
+    """Whether a directory that an absolute path leads through exists, other than the root.
+
+    The root alone says nothing: a base64 key may begin with a slash.
+    """
+    return os.path.isabs(path) and any(map(os.path.isdir, list(map(str, Path(path).parents))[:-1]))
+
+
+def _read(path: str, size: int) -> bytes:
+    """The first bytes of a regular file, which is open as briefly as can be; ``size`` is what it is said to have."""
+    descriptor = platforms.open_to_read(path)
+    try:
+        data = os.read(descriptor, min(size, MAX_BYTES) + 1)
+        # Some file systems return a part at a time, and those of the kernel say that files have no bytes.
+        if len(data) != size:
+            while len(data) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(data))):
+                data += chunk
+        return data
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,160 @@
+"""What may be shown of text that others have chosen."""
+
+from __future__ import annotations
+
+import re
+import time
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from requests_bearer_env.credential import Credential
+from requests_bearer_env.doctor.cleaning import bare_proxy, bare_url, printable, untrusted
+from tests.helpers import KEY, OTHER_KEY
+
+CREDENTIAL = Credential(f"Bearer {KEY}")
+NOT_SHOWN = "(not shown because the key is in it)"
+
+
+@pytest.mark.parametrize("char", ["\n", "\r", "\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\udc80", "\0"])
+def test_own_text_keeps_to_its_line(char: str) -> None:
+    """What a path may hold neither breaks a line nor reaches the terminal as a command."""
+    assert printable(f"/tmp/ä{char}b c") == "/tmp/ä?b c"
+
+
+@pytest.mark.parametrize("char", ["\x1b", "\x9b", "\x7f", "\0", "\u202e", "é", "\U0001f511", "%1B", "%251b"])
+def test_other_text_is_visible_ascii(char: str) -> None:
+    """Whatever is not visible ASCII becomes a question mark, also if it is encoded."""
+    assert untrusted(f"a{char}{char}b") == "a?b"
+
+
+@given(st.text() | st.binary().map(lambda data: data.decode("latin-1")), st.from_regex(r"[!-~]{1,30}", fullmatch=True))
+def test_no_text_does_harm(text: str, key: str) -> None:
+    """Whatever a server says is a line of visible ASCII, and the key is not in it."""
+    shown = untrusted(f"{text}{key}{text}", Credential(f"Bearer {key}"))
+    assert shown == NOT_SHOWN or key not in shown.replace("***", "\0")
+    assert shown.isascii()
+    assert shown.isprintable() or not shown
+
+
+@pytest.mark.parametrize("space", ["\n", "\r\n", "\t", "   ", "\u2028", "\x0b", "%0A", "%0D%0A"])
+def test_other_text_is_one_line(space: str) -> None:
+    """White space of any kind, encoded or not, is one space."""
+    assert untrusted(f"a{space}b") == "a b"
+
+
+def test_other_text_is_truncated() -> None:
+    """No server fills the screen."""
+    assert untrusted("a" * 10_000) == "a" * 200 + "..."
+    assert untrusted("a" * 200) == "a" * 200
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        KEY, KEY.upper(), KEY.lower(), quote(KEY), quote(KEY, safe=""), quote(quote(KEY, safe="")), KEY[:8],
+        KEY[5:13], KEY[-8:], "-".join(KEY), ".".join(KEY[at : at + 3] for at in range(0, len(KEY), 3)),
+        "".join(f"&#{ord(char)};" for char in KEY), "".join(chr(ord(char) + 0xFEE0) for char in KEY),
+        KEY.encode().hex(), KEY.encode().hex(":"), KEY.replace("~", ""),
+    ],
+)  # fmt: skip
+def test_key_is_hidden(echo: str) -> None:
+    """Any eight characters of the key in a row are replaced, whatever the server has made of them."""
+    assert untrusted(f"<{echo}> is revoked", CREDENTIAL) == "<***> is revoked"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "user:", "Bearer "])
+@pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
+def test_key_in_base64_is_hidden(before: str, encode: Callable[[bytes], bytes]) -> None:
+    """What stands before the key moves it within base64's groups; a letter at either end may hold a few bits of it."""
+    shown = untrusted(f"{encode(f'{before}{KEY}'.encode()).decode()} is revoked", CREDENTIAL)
+    assert re.fullmatch(r"\w{0,11}\*\*\*\w?=* is revoked", shown)
+
+
+def test_many_small_pieces_hide_the_text() -> None:
+    """Half of the key in pieces that are readable words one by one is too much."""
+    pieces = [KEY[at : at + 6] for at in range(0, len(KEY), 6)]
+    assert untrusted(" x ".join(pieces), CREDENTIAL) == NOT_SHOWN
+    assert untrusted(" x ".join(pieces[:4]), CREDENTIAL) == " x ".join(pieces[:4])
+
+
+def test_each_piece_is_hidden() -> None:
+    """A key that stands there twice, or in pieces, is hidden in each place."""
+    assert untrusted(f"{KEY} or {KEY[:9]}|{KEY[20:30]}", CREDENTIAL) == "*** or ***|***"
+
+
+def test_several_keys_are_hidden() -> None:
+    """Around a rotation there are two keys to hide."""
+    assert untrusted(f"{OTHER_KEY}, {KEY}", CREDENTIAL, Credential(f"Bearer {OTHER_KEY}")) == "***, ***"
+
+
+def test_key_is_hidden_before_truncation() -> None:
+    """A key at the end of what is shown is not half shown."""
+    assert untrusted("." * 190 + KEY, CREDENTIAL) == "." * 190 + "***"
+
+
+def test_seven_characters_are_no_piece() -> None:
+    """Words that happen to be in the key stay readable."""
+    assert untrusted(f"{KEY[3:10]} is", CREDENTIAL) == f"{KEY[3:10]} is"
+
+
+@pytest.mark.parametrize("key", ["e", "secret", "1234567", "!!", "k-1"])
+def test_text_with_a_short_key_is_not_shown(key: str) -> None:
+    """Letters that are left out of a sentence can be guessed."""
+    assert untrusted(f"the key {key.upper()} is revoked", Credential(f"Bearer {key}")) == NOT_SHOWN
+
+
+def test_text_without_a_short_key_is_shown() -> None:
+    """A short key hides nothing else."""
+    assert untrusted("no", Credential("Bearer e")) == "no"
+
+
+@pytest.mark.parametrize("key", ["abcdefgh", "!!!!!!!!!!"])
+def test_eight_characters_are_replaced(key: str) -> None:
+    """Eight characters are enough to leave the rest of the sentence."""
+    assert untrusted(f"key {key[:8]}, no", Credential(f"Bearer {key}")) == "key ***, no"
+
+
+def test_longest_text_takes_no_time() -> None:
+    """The longest key against the longest text."""
+    start = time.process_time()
+    untrusted("ab" * 5000, Credential("Bearer " + "ab" * 8000 + "c"))
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:hunter2@Host:5000/v1/models?key=1#part", "https://host:5000/v1/models"),
+        ("https://host", "https://host"),
+        ("https://host?q=/x", "https://host"),
+        ("https://host#/x", "https://host"),
+        ("http://[::1]:80/a//b/", "http://[::1]/a//b/"),
+        (f"https://host/{KEY}/x", "https://host/***/x"),
+    ],
+)
+def test_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    """Neither user, password, query nor fragment, nor the key where it stands in the path."""
+    assert bare_url(url, CREDENTIAL) == shown
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://user:hunter2@proxy.example:3128", "proxy.example:3128"),
+        ("http://user:hunt@er2@proxy.example:3128/", "proxy.example:3128"),
+        ("http://user:hunt/er2@proxy.example", "proxy.example"),
+        ("user:hunter2@[::1]:3128", "[::1]:3128"),
+        ("SOCKS5H://proxy.example:1080", "proxy.example:1080"),
+        ("proxy.example:3128", "proxy.example:3128"),
+        ("http://user:hunter2", "(its address is not plain, so it is not shown)"),
+        ("http://proxy.example/hunter2", "(its address is not plain, so it is not shown)"),
+    ],
+)
+def test_proxy_is_shown_without_its_password(proxy: str, shown: str) -> None:
+    """Host and port at most."""
+    assert bare_proxy(proxy) == shown

@@ -1,0 +1,349 @@
+"""The lines about the key and the header."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from requests_bearer_env import BearerEnvAuth, command
+from requests_bearer_env.credential import Credential
+from requests_bearer_env.doctor import Check
+from requests_bearer_env.doctor.key import KeyFound, check_header, find_key
+from requests_bearer_env.errors import COMMAND_LINE, PYTHON
+from tests.helpers import KEY, OTHER_KEY
+
+STORE_IT = "store the key there, or name the source that has it"
+
+
+def found(auth: BearerEnvAuth) -> KeyFound:
+    """What is found by an auth's sources."""
+    return find_key(auth.sources.each, COMMAND_LINE)
+
+
+def key_line(value: str, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """The line about a variable's value."""
+    monkeypatch.setenv("BEARER_TOKEN", value)
+    return found(BearerEnvAuth()).check
+
+
+def test_key_is_named_by_its_source(key_env: str) -> None:
+    """The line says where the key is from, how long it is and how it ends."""
+    detail = f"environment variable TGW_API_KEY: {len(KEY)} characters, ending in WXYZ"
+    assert found(BearerEnvAuth(key_env)) == (Check("key", "ok", detail), f"Bearer {KEY}", None)
+
+
+@pytest.mark.parametrize(("length", "ending"), [(19, ""), (20, ", ending in wxyz")])
+def test_end_of_a_short_key_is_not_shown(length: int, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last characters are shown from 20 on."""
+    detail = f"environment variable BEARER_TOKEN: {length} characters{ending}"
+    key = "".join(chr(97 + number) for number in range(length - 4)) + "wxyz"
+    assert key_line(key, monkeypatch) == ("key", "ok", detail, "")
+
+
+def test_source_without_a_key_is_passed_over(tmp_path: Path) -> None:
+    """As for a request, the next source is read when one has no key."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    check, credential, read = found(BearerEnvAuth("TGW_API_KEY", file=path))
+    assert check.detail == f"file {path}: {len(KEY)} characters, ending in WXYZ"
+    assert (credential, read) == (f"Bearer {KEY}", str(path))
+
+
+def test_missing_key_names_every_source() -> None:
+    """Without a key each source says why."""
+    detail = (
+        "no key found because TGW_API_KEY is not set in this process's environment and provider <lambda> "
+        "returned no key"
+    )
+    assert found(BearerEnvAuth("TGW_API_KEY", provider=lambda: None)) == (
+        Check("key", "fail", detail, STORE_IT),
+        None,
+        None,
+    )
+
+
+def test_value_that_is_no_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a request would refuse fails, with the remedy apart."""
+    detail = (
+        f"the value of environment variable BEARER_TOKEN ({len(KEY) + 2} characters) is wrapped in quotes, "
+        "which would be sent as part of the key"
+    )
+    assert key_line(f'"{KEY}"', monkeypatch) == ("key", "fail", detail, "store it without the quotes")
+
+
+def test_remedy_speaks_the_language_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option has another name on the command line than in Python."""
+    monkeypatch.setenv("BEARER_TOKEN", "op://vault/tgw/key")
+    sources = BearerEnvAuth().sources.each
+    remedy = "store the key itself, or name the program that resolves the reference with "
+    assert find_key(sources, COMMAND_LINE).check.remedy == f"{remedy}--command"
+    assert find_key(sources, PYTHON).check.remedy == f"{remedy}provider="
+
+
+def test_source_that_fails_ends_the_search() -> None:
+    """As for a request, a source that fails is not passed over, and its exception is not shown."""
+
+    def vault() -> str:
+        raise LookupError(KEY)
+
+    check = found(BearerEnvAuth(provider=vault)).check
+    assert check == ("key", "fail", "provider vault raised LookupError", "call it directly to see why")
+
+
+@pytest.mark.parametrize("source", ["file", "env"])
+def test_file_of_a_source_that_fails_is_known(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line about the file says more about why it cannot be read."""
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path))
+    check, credential, path = found(BearerEnvAuth(file=tmp_path) if source == "file" else BearerEnvAuth())
+    assert (check.status, credential, path) == ("fail", None, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (KEY, ""),
+        (f"{KEY}\n", "; left out: the line break at its end"),
+        (f" {KEY}\n", "; left out: the white space around it"),
+        (f"bearer {KEY}", "; left out: the scheme Bearer"),
+        (f"\ufeff{KEY}", "; left out: the byte order mark"),
+        (
+            f"\ufeffBearer   {KEY} ",
+            "; left out: the byte order mark and the white space around it and the scheme Bearer",
+        ),
+    ],
+)
+@pytest.mark.parametrize("source", ["env", "file", "env file", "provider"])
+def test_what_was_trimmed_is_shown(
+    raw: str, words: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever of the stored value is not sent is named."""
+    path = tmp_path / "key"
+    path.write_bytes(raw.encode())
+    if source == "env":
+        monkeypatch.setenv("BEARER_TOKEN", raw)
+    if source == "env file":
+        monkeypatch.setenv("BEARER_TOKEN_FILE", str(path))
+    auths = {"file": BearerEnvAuth(file=path), "provider": BearerEnvAuth(provider=lambda: raw)}
+    check = found(auths.get(source, BearerEnvAuth())).check
+    assert check.status == "ok"
+    assert check.detail.endswith(f": {len(KEY)} characters, ending in WXYZ{words}")
+
+
+def test_provider_is_called_once() -> None:
+    """Looking at the key does not cost a second call, which may cost a fingerprint."""
+    calls: list[None] = []
+
+    def vault() -> str:
+        calls.append(None)
+        return f"{KEY}\n"
+
+    assert found(BearerEnvAuth(provider=vault)).check.status == "ok"
+    assert len(calls) == 1
+
+
+def test_another_key_in_a_later_source_warns(key_env: str, tmp_path: Path) -> None:
+    """A rotation may have reached the file, but not the variable that is read before it."""
+    path = tmp_path / "key"
+    path.write_text(OTHER_KEY)
+    check, credential, read = found(BearerEnvAuth(key_env, file=path, provider=lambda: KEY[: 1 // 0]))
+    detail = (
+        f"environment variable TGW_API_KEY: {len(KEY)} characters, ending in WXYZ; "
+        f"another key is in file {path}, which is not used"
+    )
+    assert check == ("key", "warn", detail, "if the other key is the newer one, remove this one")
+    assert (credential, read) == (f"Bearer {KEY}", None)
+
+
+@pytest.mark.parametrize("text", [KEY, f"{KEY}\n", "", '"quoted"'])
+def test_later_source_without_another_key_is_ok(text: str, key_env: str, tmp_path: Path) -> None:
+    """The same key, none, or what is no key, is nothing to speak of."""
+    path = tmp_path / "key"
+    path.write_text(text)
+    assert found(BearerEnvAuth(key_env, file=path)).check.status == "ok"
+
+
+# The .env file
+
+
+DOTENV = (
+    "no key found because TGW_API_KEY is not set in this process's environment; "
+    "the file .env in this directory has that variable, but nothing has loaded the file"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["TGW_API_KEY=x\n", "A=1\r\n  export TGW_API_KEY = x", "# a comment\nTGW_API_KEY=", f"\ufeff\nTGW_API_KEY={KEY}"],
+)
+def test_dotenv_that_was_not_loaded_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing the variable into .env does not set it."""
+    (tmp_path / ".env").write_bytes(text.encode())
+    monkeypatch.chdir(tmp_path)
+    sources = BearerEnvAuth("TGW_API_KEY").sources.each
+    python = "call load_dotenv() of python-dotenv before the first request"
+    assert find_key(sources, PYTHON).check == ("key", "fail", DOTENV, python)
+    shell = "run the program with python -m dotenv run -- PROGRAM"
+    assert find_key(sources, COMMAND_LINE).check == ("key", "fail", DOTENV, shell)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "TGW_API_KEY_2=x", "#TGW_API_KEY=x", "MY_TGW_API_KEY=x", "\0" * 70000 + "\nTGW_API_KEY=x"]
+)
+def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other variables and comments do not count, and no more than 64 KiB are read."""
+    (tmp_path / ".env").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
+
+
+def test_dotenv_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe of that name would block."""
+    os.mkfifo(tmp_path / ".env")
+    monkeypatch.chdir(tmp_path)
+    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
+
+
+# What may be a key after all
+
+
+PLACEHOLDER = (
+    "looks like a placeholder in documentation",
+    "store the real key; ignore this if the server's key really is this word",
+)
+VARIABLE = ("looks like a variable's name that nothing has expanded", "store what the variable holds")
+REFERENCE = (
+    "looks like a reference to a secret that nothing has resolved",
+    "store the key itself, or name the program that resolves the reference with --command",
+)
+PATH = (
+    "looks like a path, not a key",
+    "name the file in the variable with _FILE at the end of its name, or with --file",
+)
+QUOTE = ("has a quotation mark at one end, which is sent as part of it", "store it without the quotation mark")
+BACKSLASH = (
+    "ends in a backslash and a letter, like an escape sequence that was not interpreted",
+    "store it without them",
+)
+COMMA = ("ends in a comma or semicolon, which is sent as part of it", "store it without that character")
+LINE = ("looks like a NAME=value line, as in a dotenv file", "store only the value, the part after the =")
+PERCENT = ("looks percent-encoded, as in a URL", "store it decoded")
+IN_PART = ("looks like a placeholder, or like a key that a web page shows in part", "store the whole key")
+TWICE = ("is the same text twice", "store it once")
+
+
+@pytest.mark.parametrize(
+    ("mistake", "keys"),
+    [
+        (
+            PLACEHOLDER,
+            (
+                "<Your_API_Key> {KEY} [key] your_api_key_here YOUR-API-KEY yourapikey your_openai_api_key "
+                "YourTokenHere "
+                "my_api_key api_key APIKEY token key insert-your-key-here put_your_token_here paste.key.here "
+                "replace_me "
+                "replace-with-your-key change-me changeme CHANGEME replaceme placeholder todo None null nil undefined "
+                "EMPTY dummy user_provided not-needed sk-no-key-required no_api_key_needed xxxxxxxx sk-xxxx hf_xxx "
+                "hf_XXXXXXXX sk-proj-xxxxxxxx sk-1234 1234 123456 sk-12345678 sk-1234567890 sk-your-api-key "
+                "hf_your_token_here"
+            ),
+        ),
+        (VARIABLE, "$TGW_API_KEY %TGW_API_KEY% $env:TGW_API_KEY"),
+        (
+            REFERENCE,
+            (
+                "vault:secret/data/tgw#key os.environ/OPENAI_API_KEY arn:aws:secretsmanager:eu-west-1:1:secret:tgw "
+                "arn:aws-cn:ssm:x secretref:tgw env:TGW_API_KEY ssm:/tgw/key projects/1/secrets/tgw/versions/latest"
+            ),
+        ),
+        (
+            PATH,
+            (
+                "/run/secrets/tgw_api_key /etc/tgw.key ~/.keys/tgw ./key ../key $HOME/key ${HOME}/key %APPDATA%/key "
+                "C:\\keys\\tgw c:/keys/tgw"
+            ),
+        ),
+        (QUOTE, "\"K K\" 'K K' `K"),
+        (BACKSLASH, "K\\n K\\r\\n K\\t"),
+        (COMMA, "K, K;"),
+        (LINE, "tgw=K a_1=b=="),
+        (PERCENT, "K%2Fx K%3d"),
+        (IN_PART, "sk-... sk-**** sk-your... sk-abcd...wxyz sk-ab****yz"),
+        (TWICE, "abcdefgh01234567abcdefgh01234567"),
+    ],
+)
+def test_value_that_may_be_a_key_warns(mistake: tuple[str, str], keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a word can be a server's real key, so it is sent, and the line says what it looks like."""
+    for key in keys.split():
+        check = key_line(key, monkeypatch)
+        ending = f", ending in {key[-4:]}" if len(key) >= 20 else ""
+        detail = f"environment variable BEARER_TOKEN: {len(key)} characters{ending}; it {mistake[0]}"
+        assert check == ("key", "warn", detail, mistake[1])
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "1|abcdefgh", "hunter2", "local", "x", "xx", "yourself", "mykeyisgood", "tokenizer", "nonesuch", "a<b>c",
+        "$ecret", "changes", "your.own-horse", "sk-xxxxyz", "gsk_x.x*x", "todos", "abc{d}", "sk..ab",
+        "AIzaSyXXXXXXX1", "/abc/def+g==", "sk-12345678901234567890", "user:password",
+        "1235", "12346", "YWJj=", "YWI==", "YWJj+=x",
+        "abcdefgh0123456abcdefgh0123456", "a" * 201 + "_key",
+    ],
+)  # fmt: skip
+def test_key_that_only_resembles_a_mistake_is_ok(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning that comes too often is not read."""
+    assert key_line(key, monkeypatch).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "key", ["your_" * 3000, "sk-" * 5000, "x" * 16000 + "!", "<" * 16000, ".." + "a.." * 5000, "a_" * 99, "%" * 16000]
+)
+def test_longest_key_takes_no_time(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key keeps the search for mistakes busy."""
+    start = time.process_time()
+    key_line(key, monkeypatch)
+    assert time.process_time() - start < 1
+
+
+def test_arguments_of_a_command_are_not_shown(tmp_path: Path) -> None:
+    """A program is named by its name, because its arguments may lead to the key."""
+    program = tmp_path / "vault"
+    program.write_text(f"#!/bin/sh\necho '{KEY}'\n")
+    program.chmod(0o755)
+    check = found(BearerEnvAuth(provider=command([program, KEY]))).check
+    assert check.detail.startswith(f"provider command vault: {len(KEY)} characters")
+    assert KEY not in check.detail
+
+
+# header
+
+
+SHAPE = "Authorization: Bearer, one space, {} characters of visible ASCII"
+
+
+def test_header_is_described() -> None:
+    """The header's shape is shown without the key."""
+    assert check_header(Credential(f"Bearer {KEY}"), PYTHON) == ("header", "ok", SHAPE.format(len(KEY)), "")
+
+
+@pytest.mark.parametrize("key", ["BearerK", "Bearer%20K", "bearer-K"])
+def test_key_that_begins_with_bearer_warns(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The word and no space would be part of the key; the line about the key does not repeat that."""
+    detail = "; the key begins with the word Bearer and no space, so the word would be part of the key"
+    remedy = "store only the key; the scheme is added for you"
+    shape = SHAPE.format(len(key))
+    assert check_header(Credential(f"Bearer {key}"), PYTHON) == ("header", "warn", shape + detail, remedy)
+    assert key_line(key, monkeypatch).status == "ok"
+
+
+@pytest.mark.parametrize(("length", "status"), [(8000 - 7, "ok"), (8001 - 7, "warn")])
+def test_long_header_warns(length: int, status: str) -> None:
+    """Servers limit the length of a header line."""
+    check = check_header(Credential("Bearer " + "a" * length), PYTHON)
+    words = {"ok": ("", ""), "warn": (", more than many servers accept", "if it is refused, ask for a shorter key")}[
+        status
+    ]
+    assert check == ("header", status, SHAPE.format(length) + words[0], words[1])
