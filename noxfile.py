@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 # pyenv's shims find only the Pythons that are switched on; here, all that are there.
 _PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
@@ -45,7 +46,7 @@ SERVERS = {
     "litellm": ["litellm[proxy]"],
 }
 
-#: The servers that CI can afford: each takes less than a minute to install and to test.
+#: The servers that CI can afford: each takes about a minute to install and to test.
 LIGHT_SERVERS = {"fastapi", "datasette", "drf"}
 
 #: The property tests of the three parsers: credential, host pattern, mount prefix.
@@ -100,6 +101,50 @@ def niquests(session: nox.Session) -> None:
     """Run what is about niquests, which brings a urllib3 of its own in place of the usual one."""
     session.install(".", *TOOLS, "niquests")
     session.run("python", "-m", "pytest", "-q", "tests/environments/niquests_session.py", *session.posargs)
+
+
+@nox.session(tags=["windows"])
+@nox.parametrize("release", [nox.param("3.13", id="3.13", tags=["ci"]), nox.param("3.10", id="3.10")])
+def windows(session: nox.Session, release: str) -> None:
+    """Run the suite, the demo and ``check`` on python.org's Python for Windows, under Wine.
+
+    Everything is set up from nothing, from Debian's packages and PyPI.
+    """
+    problem = _why_no_wine(session)
+    if problem:
+        session.skip(f"the suite was not run on Windows' Python: {problem}")
+    home, wheels = f"{session.create_tmp()}/windows", f"{session.create_tmp()}/wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={wheels}", ".")
+    [wheel] = map(str, Path(wheels).glob("*.whl"))
+    wine = ["python", "tests/environments/wine.py"]
+    session.run(*wine, "install", release, home, wheel)
+    session.run(*wine, "run", home, "-m", "pytest", "-q", "-o", "faulthandler_timeout=300", *session.posargs)
+    session.run(*wine, "run", home, "-m", "requests_bearer_env", "demo")
+    session.run(*wine, "run", home, "-c", _CHECK)
+
+
+#: ``check`` of a key that is there.
+_CHECK = """
+import os, subprocess, sys
+os.environ["BEARER_TOKEN"] = "abc-0123456789-abcdef"
+sys.exit(subprocess.call([sys.executable, "-m", "requests_bearer_env", "check"]))
+"""
+
+
+def _why_no_wine(session: nox.Session) -> str | None:
+    """Install Wine if it is missing; say why if that cannot be done."""
+    if shutil.which("wine"):
+        return None
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        return "Wine is missing, and only root can install it, from Debian's packages"
+    try:
+        session.run("apt-get", "update", "-qq", external=True, silent=True)
+        packages = ["--no-install-recommends", "wine", "wine64"]
+        session.run("apt-get", "install", "-qq", *packages, external=True, silent=True)
+    except CommandFailed:
+        return "apt-get cannot install Wine"
+    return None
 
 
 @nox.session
