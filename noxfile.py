@@ -104,7 +104,7 @@ def niquests(session: nox.Session) -> None:
 
 
 @nox.session(tags=["windows"])
-@nox.parametrize("release", [nox.param("3.13", id="3.13", tags=["ci"]), nox.param("3.10", id="3.10")])
+@nox.parametrize("release", [nox.param("3.13", id="3.13"), nox.param("3.10", id="3.10")])
 def windows(session: nox.Session, release: str) -> None:
     """Run the suite, the demo and ``check`` on python.org's Python for Windows, under Wine.
 
