@@ -10,7 +10,8 @@ from requests.auth import AuthBase
 
 from .destination import Destination, origin_of
 from .errors import BearerAuthError, without_traceback
-from .retry import Retry, Trust, body_position, hooked
+from .replay import body_position
+from .retry import Retry, Trust, hooked
 from .sources import Sources, make_sources
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from .auth import KeyAuth
 from .credential import Credential
 from .errors import without_traceback
 from .prefix import Place, Prefix, prefix_of
-from .retry import Retry, body_position, hooked, retry_of
+from .replay import body_position
+from .retry import Retry, hooked, retry_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

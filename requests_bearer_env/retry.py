@@ -12,15 +12,15 @@ from abc import ABC, abstractmethod
 from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
-from urllib.parse import urldefrag, urljoin, urlparse
+from urllib.parse import urldefrag
 
 from requests.auth import HTTPBasicAuth
 from requests.exceptions import RequestException
-from requests.sessions import SessionRedirectMixin
-from requests.utils import get_netrc_auth, requote_uri, select_proxy
+from requests.utils import get_netrc_auth, select_proxy
 
 from .destination import origin_of
 from .errors import BearerAuthError
+from .replay import from_session, redirect_target, rewind
 from .sources import count
 
 if TYPE_CHECKING:
@@ -264,31 +264,6 @@ def _changed(auth: Auth, refused: Credential | None, number: int, response: Resp
     return None
 
 
-def from_session(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a hook is called by `requests.Session.send` itself, with the options it sent the request with.
-
-    requests-cache calls the hooks of the first request once more in the end, with the options it was given.
-    """
-    return "verify" in kwargs and "allow_redirects" not in kwargs
-
-
-def redirect_target(response: Response) -> str | None:
-    """The URL that requests makes of a redirect, without its fragment; None if there is none.
-
-    As `requests.Session.resolve_redirects` does.
-    """
-    start = str(response.url)
-    try:
-        location = SessionRedirectMixin().get_redirect_target(response) or ""
-        if location.startswith("//"):
-            location = f"{urlparse(start).scheme}:{location}"
-        location = urlparse(location).geturl()
-        joined = requote_uri(location) if urlparse(location).netloc else urljoin(start, requote_uri(location))
-    except (ValueError, RequestException):
-        return None
-    return urldefrag(joined)[0]
-
-
 def _response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:
     """A request's response hooks: requests takes one or several, or none at all."""
     found: Any = (hooks or {}).get("response") or ()
@@ -302,7 +277,7 @@ def hooked(hooks: Mapping[str, Any] | None, *ours: Retry) -> dict[str, Any]:
     """
     if hooks == _NO_HOOKS:
         return {"response": [*ours]}
-    others = [hook for hook in _response_hooks(hooks) if not isinstance(hook, Retry)]
+    others = [hook for hook in _response_hooks(hooks) if not isinstance(hook, (Retry, Unpickled))]
     return {**(hooks or {}), "response": [*ours, *others]}
 
 
@@ -314,24 +289,3 @@ def retry_of(request: PreparedRequest) -> Retry | None:
 def unhook(response: Response) -> None:
     """Remove the hook for the rest of the chain: an untrusted server chooses the next URL."""
     response.request.hooks = hooked(response.request.hooks)
-
-
-def body_position(body: Any) -> tuple[Any, Any] | None:
-    """A body and the position it begins at, or None if it has no positions."""
-    try:
-        return body, body.tell()
-    except Exception:
-        return None  # a body is any object, and its tell() may raise anything
-
-
-def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
-    """Set a body to where it began; return whether that could be done."""
-    if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
-        return True
-    if replay is None or replay[0] is not body:
-        return False
-    try:
-        body.seek(replay[1])
-        return bool(body.tell() == replay[1])
-    except Exception:
-        return False  # as above

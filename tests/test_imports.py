@@ -22,6 +22,7 @@ ROOMS = (
     "credential",
     "destination",
     "sources",
+    "replay",
     "retry",
     "auth",
     "prefix",

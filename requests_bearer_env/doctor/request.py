@@ -11,7 +11,7 @@ import requests
 from requests.auth import AuthBase
 
 from requests_bearer_env.credential import Credential
-from requests_bearer_env.retry import redirect_target
+from requests_bearer_env.replay import redirect_target
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping

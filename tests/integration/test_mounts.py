@@ -376,3 +376,7 @@ def test_a_pickled_response_has_no_key(
     server.app = keyed("***")
     assert session.send(again).status_code == 200
     assert len(caplog.messages) == 1
+    again.prepare_auth(session.auth)
+    server.app = keyed("another")
+    assert session.send(again).status_code == 401
+    assert len(caplog.messages) == 1, "a request that was prepared anew has a key"
