@@ -119,7 +119,7 @@ def _explain_missing(sources: Sequence[Source], readings: list[Reading], wording
     names = [source.options()["env"] for source in sources if isinstance(source, EnvSource)]
     if any(map(_is_in_dotenv, names)):
         load = (
-            "run the program with python -m dotenv run -- PROGRAM"
+            "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
             if wording is COMMAND_LINE
             else "call load_dotenv() of python-dotenv before the first request"
         )

@@ -185,7 +185,7 @@ def test_dotenv_that_was_not_loaded_is_named(text: str, tmp_path: Path, monkeypa
     sources = BearerEnvAuth("TGW_API_KEY").sources.each
     python = "call load_dotenv() of python-dotenv before the first request"
     assert find_key(sources, PYTHON).check == ("key", "fail", DOTENV, python)
-    shell = "run the program with python -m dotenv run -- PROGRAM"
+    shell = "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
     assert find_key(sources, COMMAND_LINE).check == ("key", "fail", DOTENV, shell)
 
 
