@@ -168,8 +168,8 @@ class Destination:
             TypeError: Not host names.
             ValueError: Not host patterns, or ``hosts`` is empty.
         """
-        self.allow_http = Hosts("allow_http", allow_http, wildcards=False)
-        self.hosts = None if hosts is None else Hosts("hosts", hosts, wildcards=True)
+        self.allow_http: Hosts = Hosts("allow_http", allow_http, wildcards=False)
+        self.hosts: Hosts | None = None if hosts is None else Hosts("hosts", hosts, wildcards=True)
         if self.hosts is not None and not self.hosts.patterns:
             raise ValueError("hosts= is empty, which would allow no host: name the hosts, or leave it out")
 

@@ -63,7 +63,7 @@ class BearerEnvLocalPlugin(BearerEnvPlugin):
 
     name = "The same, and over plain HTTP to 127.0.0.1, ::1 and localhost"
     auth_type = "bearer-env-local"
-    allow_http = _LOCAL
+    allow_http: tuple[str, ...] = _LOCAL
 
 
 class _HTTPieAuth(BearerEnvAuth):

@@ -93,7 +93,7 @@ class Retry:
             replay: Its body and where that begins, if it is a file.
         """
         #: Tells whose key belongs to a URL; a `MountedAuth` puts itself in the place of the auth that it chose.
-        self.trust = trust
+        self.trust: Trust = trust
         self._auth = auth
         self._start = start
         self._put = put

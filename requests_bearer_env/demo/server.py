@@ -120,7 +120,7 @@ class Server(ThreadingHTTPServer):
     """
 
     # On Windows, SO_REUSEADDR would take a port away from another program.
-    allow_reuse_address = os.name == "posix"
+    allow_reuse_address: bool = os.name == "posix"
 
     def __init__(self, app: App, context: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         """Listen.

@@ -63,7 +63,7 @@ class Demo:
         self.server = server
         self.other = other
         self.ca = ca
-        self.key_file = directory / "tgw-key"
+        self.key_file: Path = directory / "tgw-key"
 
     def session(self) -> requests.Session:
         """A session that trusts the demo's authority, and ignores this machine's proxies and netrc."""

@@ -18,7 +18,7 @@ class Budget:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.left = seconds
+        self.left: float = seconds
 
     def run(self, work: Callable[[], _T], at_most: float | None = None) -> _T:
         """Run something in a thread, and wait for it no longer than there is time.

@@ -46,7 +46,7 @@ class Sources:
             each: The sources.
             ttl: Seconds for which the provider's key is cached.
         """
-        self.each = each
+        self.each: tuple[Source, ...] = each
         self._remembered = remembered_for(ttl)
         #: The last refused key that the sources still had when they were read again (its hash, so that no key
         #: outlives its request), where it was from, and until when that counts.

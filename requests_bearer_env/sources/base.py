@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 * 1024
 
 #: Numbers that tell which of two events came first. A clock cannot: that of Windows may stand still for 15 ms.
-count = _count(1).__next__
+count: Callable[[], int] = _count(1).__next__
 
 
 def remembered_for(ttl: float | None) -> float:
