@@ -153,6 +153,14 @@ def _why_no_wine(session: nox.Session) -> str | None:
     return None
 
 
+@nox.session
+def distributed(session: nox.Session) -> None:
+    """Run what is about programs of several processes: a Dask cluster on loopback, joblib; 20 to 75 s of tests."""
+    session.install(".", *TOOLS, "distributed", "joblib")
+    session.run("python", "-m", "pip", "list", "--format=freeze")
+    session.run("python", "-m", "pytest", "-q", "tests/environments/distributed_session.py", *session.posargs)
+
+
 def _run_greenlets(session: nox.Session, library: str) -> None:
     """Run pytest in a program that a library has patched."""
     session.install(".", *TOOLS, library)
@@ -163,13 +171,13 @@ def _run_greenlets(session: nox.Session, library: str) -> None:
 
 @nox.session
 def gevent(session: nox.Session) -> None:
-    """Run what is about gevent, whose greenlets take the place of threads; 6 s of tests."""
+    """Run what is about gevent, whose greenlets take the place of threads; 6 s of tests, 40 s in all."""
     _run_greenlets(session, "gevent")
 
 
 @nox.session
 def eventlet(session: nox.Session) -> None:
-    """Run what is about eventlet, as for gevent; 6 s of tests."""
+    """Run what is about eventlet, as for gevent; 8 s of tests, 48 s in all."""
     _run_greenlets(session, "eventlet")
 
 
