@@ -181,6 +181,33 @@ def eventlet(session: nox.Session) -> None:
     _run_greenlets(session, "eventlet")
 
 
+def _run_where_found(session: nox.Session, names: list[str], what: str) -> None:
+    """Run the suite with the first interpreter that pyenv or the PATH has, or say that there is none."""
+    path = os.pathsep.join([*map(str, sorted(_PYENV.glob("*/bin"))), os.environ["PATH"]])
+    interpreter = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
+    if interpreter is None:
+        session.skip(f"no {what} was found ({', '.join(names)})")
+    environment = os.path.join(session.create_tmp(), "venv")
+    session.run(interpreter, "-m", "venv", "--clear", environment, external=True)
+    python = shutil.which("python", path=os.pathsep.join([f"{environment}/bin", f"{environment}/Scripts"]))
+    session.run(python, "-m", "pip", "install", "--quiet", ".", *TOOLS, external=True)
+    session.run(python, "-VV", external=True)
+    ignored = [f"--ignore=tests/integration/test_{name}.py" for name in ("httpie", "libraries")]
+    session.run(python, "-m", "pytest", "-q", *ignored, *session.posargs, external=True)
+
+
+@nox.session(venv_backend="none")
+def pypy(session: nox.Session) -> None:
+    """Run the suite on PyPy, without what other libraries do with requests; skipped where there is no PyPy."""
+    _run_where_found(session, ["pypy3.11", "pypy3.10"], "PyPy of Python 3.10 or newer")
+
+
+@nox.session(venv_backend="none")
+def freethreaded(session: nox.Session) -> None:
+    """Run the suite on a CPython without the global interpreter lock; skipped where there is none."""
+    _run_where_found(session, ["python3.14t", "python3.13t"], "free-threaded CPython")
+
+
 @nox.session
 @nox.parametrize(
     "server", [nox.param(name, id=name, tags=["servers-ci"] if name in LIGHT_SERVERS else []) for name in SERVERS]
