@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -692,24 +691,3 @@ def test_demo_that_fails_says_why(
     monkeypatch.setattr(demo, "run", run_demo)
     assert main(["demo"]) == status
     assert capsys.readouterr() == ("", words)
-
-
-# The README
-
-
-def test_transcript_in_the_readme_is_true(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command in the README prints what stands there, but for the port."""
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## Find out why a request is refused\n")[2].partition("\n## ")[0]
-    first, _, transcript = section.partition("```console\n$ ")[2].partition("```")[0].partition("\n")
-    certified = datetime.now(timezone.utc) + timedelta(days=61.5)
-    server = serve(always(401, b'{"detail":"Unauthorized"}'), not_after=certified)
-    monkeypatch.setenv("TGW_API_KEY", "Bearer tgw-0c3b5e1f9a7d4c2e8b6f0a1d3c5e7b9f7f3a")
-    program, *words = first.replace(":5000", f":{server.server_port}").split()
-    assert (program, words[:2]) == ("python", PROGRAM[1:])
-    monkeypatch.setenv("COLUMNS", "80")
-    done = run(*words[2:])
-    # The port has another number of digits, so lines may break elsewhere.
-    assert done.stdout.replace(f":{server.server_port}", ":5000").split() == transcript.split()
-    assert max(map(len, transcript.splitlines())) <= 80
-    assert (done.returncode, done.stderr) == (1, "")
