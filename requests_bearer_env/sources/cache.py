@@ -70,10 +70,11 @@ class _Flight:
     also if a signal handler raises, so that no thread waits for a call that has died.
     """
 
-    __slots__ = ("asked", "asking", "error", "number", "process", "reading", "thread")
+    __slots__ = ("asked", "asking", "error", "number", "over", "process", "reading", "thread")
 
     def __init__(self) -> None:
         self.asking = threading.Lock()
+        self.over = False
         self.number = 0
         self.asked = 0.0
         self.reading: Reading | None = None
@@ -83,7 +84,7 @@ class _Flight:
 
     def is_running(self) -> bool:
         """Whether a thread is asking; in a forked child no thread carries on what the parent began."""
-        return self.process is _lock and self.asking.locked()
+        return self.process is _lock and not self.over and self.asking.locked()
 
     def outcome(self) -> Reading | None:
         """Return what the provider returned, or None if the call was interrupted.
@@ -147,7 +148,9 @@ class CachedProviderSource(ProviderSource):
                         "use the auth neither in its own provider nor in a signal handler",
                     )
                 with flight.asking:
-                    pass
+                    # A waiting thread that holds the lock must not look like a running call. Where a lock
+                    # is handed from thread to thread, as on Windows, they would wait for each other forever.
+                    flight.over = True
                 if flight.error is not None and self._is_good(self._entry):
                     continue  # the refused key is used again
                 reading = flight.outcome()

@@ -254,6 +254,34 @@ def test_an_interrupted_call_leaves_the_others_to_ask(pool: ThreadPoolExecutor) 
     assert vault.calls == 2
 
 
+class HandedOn:
+    """A lock that another waiting thread holds whenever this thread looks."""
+
+    def __init__(self) -> None:
+        self.waits = 0
+
+    def locked(self) -> bool:
+        return True
+
+    def __enter__(self) -> None:
+        self.waits += 1
+        assert self.waits == 1, "a second wait for the same call"
+
+    def __exit__(self, *error: object) -> None:
+        """Hand the lock on."""
+
+
+def test_an_interrupted_call_is_waited_for_once() -> None:
+    """Windows hands a lock on, so that threads which wait for each other would never ask."""
+    source = CachedProviderSource(Vault(KEY), 100)
+    interrupted = cache_module._Flight()
+    interrupted.thread = 0
+    lock: Any = HandedOn()
+    interrupted.asking = lock
+    source._flight = interrupted
+    assert source.read().credential == f"Bearer {KEY}"
+
+
 class Boom(BaseException):
     """What a signal handler raises."""
 
