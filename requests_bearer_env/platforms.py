@@ -26,6 +26,9 @@ WINDOWS = os.name == "nt"
 #: Windows: ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
 _SHARING_VIOLATIONS = (32, 33)
 
+#: Windows: ERROR_INVALID_NAME, for quotes and other characters that no file's name can have.
+_INVALID_NAME = 123
+
 #: Windows: the first number of Winsock's errors, which os.strerror() does not know.
 _FIRST_WINSOCK_ERROR = 10_000
 
@@ -274,6 +277,11 @@ def is_sharing_violation(error: OSError) -> bool:
     return getattr(error, "winerror", None) in _SHARING_VIOLATIONS
 
 
+def is_invalid_name(error: OSError) -> bool:
+    """Return whether a path has a character, such as a quote, that no file's name can have on Windows."""
+    return getattr(error, "winerror", None) == _INVALID_NAME
+
+
 def is_device_path(path: str) -> bool:
     r"""Return whether a path is in Windows' namespace of devices and named pipes, as ``\\.\pipe\key`` is.
 
@@ -289,6 +297,17 @@ def expand(path: str) -> str:
     paths = import_module("ntpath" if WINDOWS else "posixpath")
     expanded: str = paths.expandvars(paths.expanduser(path))
     return expanded
+
+
+def unset_variable(path: str) -> str:
+    """Return the sign of a variable that `expand` left in a path because it is not set; blank if there is none.
+
+    Returns:
+        "$", or on Windows "%" for ``%APPDATA%``.
+    """
+    if "$" in path:
+        return "$"
+    return "%" if WINDOWS and re.search(r"%\w+%", path) else ""
 
 
 def looks_like_path(text: str) -> bool:

@@ -128,10 +128,10 @@ class TestObject:
     def test_its_repr_shows_the_configuration(self) -> None:
         """Enough to tell two of them apart."""
         auth = BearerEnvAuth(
-            "TGW_API_KEY", file="/dev/k", provider=shared_provider, hosts="a.example", allow_http="localhost"
+            "TGW_API_KEY", file="~/k", provider=shared_provider, hosts="a.example", allow_http="localhost"
         )
         assert repr(auth) == (
-            "BearerEnvAuth(env=TGW_API_KEY, file=/dev/k, provider=shared_provider, "
+            "BearerEnvAuth(env=TGW_API_KEY, file=~/k, provider=shared_provider, "
             "hosts=['a.example'], allow_http=['localhost'])"
         )
         assert repr(BearerEnvAuth()) == "BearerEnvAuth(env=BEARER_TOKEN)"

@@ -297,7 +297,6 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
         auth("BOTH_KEY"),
     ),
     (KeySourceError, "file long has more than 16384 bytes, too many for a key: check the path", auth(file="long")),
-    (KeySourceError, "the path of the key's file is too long: give a path, not the key itself", auth(file="k" * 5000)),
     *((KeySourceError, f"file {path} {NOT_REGULAR}", auth(file=path)) for path in ("/", ".", os.devnull)),
     (
         KeySourceError,
@@ -394,6 +393,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
 
 #: Those whose files, signals or system's words Windows does not have.
 POSIX_SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
+    (KeySourceError, "the path of the key's file is too long: give a path, not the key itself", auth(file="k" * 5000)),
     *((KeySourceError, f"file {path} {NOT_REGULAR}", auth(file=path)) for path in ("pipe", "s")),
     (
         KeySourceError,

@@ -513,6 +513,13 @@ class TestOpenToRead:
         error.winerror = number  # type: ignore[attr-defined,unused-ignore]
         assert platforms.is_sharing_violation(error) is violation
 
+    @pytest.mark.parametrize(("number", "invalid"), [(123, True), (2, False), (None, False)])
+    def test_an_invalid_name_has_its_number(self, number: int | None, invalid: bool) -> None:
+        """Windows tells it from a file that does not exist."""
+        error = OSError(errno.EINVAL, "no")
+        error.winerror = number  # type: ignore[attr-defined,unused-ignore]
+        assert platforms.is_invalid_name(error) is invalid
+
     @pytest.mark.parametrize(
         ("path", "device"),
         [
@@ -560,6 +567,19 @@ class TestPaths:
         monkeypatch.setenv("USERPROFILE", "/profile/me")
         monkeypatch.setattr(platforms, "WINDOWS", on_windows)
         assert platforms.expand(path) == (windows if on_windows else posix)
+
+    @pytest.mark.parametrize(
+        ("path", "posix", "windows"),
+        [("$NO/key", "$", "$"), ("%NO%/key", "", "%"), ("key 100%", "", ""), ("5% %/key", "", ""), ("key", "", "")],
+    )
+    def test_a_variable_that_is_not_set_is_found(
+        self, monkeypatch: pytest.MonkeyPatch, path: str, posix: str, windows: str
+    ) -> None:
+        """Only Windows has variables in percent signs."""
+        monkeypatch.setattr(platforms, "WINDOWS", False)
+        assert platforms.unset_variable(path) == posix
+        monkeypatch.setattr(platforms, "WINDOWS", True)
+        assert platforms.unset_variable(path) == windows
 
     def test_no_home_leaves_the_path(self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch) -> None:
         """A service may have none; the path is then one that does not exist."""

@@ -117,6 +117,8 @@ class FileSource(Source):
         except OSError as error:
             if platforms.is_sharing_violation(error):
                 raise BlockingIOError from None  # another program may be replacing the file: look again
+            if platforms.is_invalid_name(error):
+                raise FileNotFoundError from None  # such as a path in quotes, which is explained then
             number, reason = error.errno, error.strerror
         except ValueError:  # the path has characters that the file system's encoding lacks
             number, reason = errno.EINVAL, "it is not a valid path on this system"
@@ -143,7 +145,8 @@ class FileSource(Source):
         return f"the file at a path of {len(self._path)} characters (not shown because it may be a key)"
 
     def _why_missing(self, path: str) -> str:
-        unset = " ($ in it names no variable)" if "$" in path else ""
+        sign = platforms.unset_variable(path)
+        unset = f" ({sign} in it names no variable)" if sign else ""
         return f"{self._where(path)} does not exist{unset}"
 
     def __repr__(self) -> str:

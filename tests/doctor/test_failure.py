@@ -156,8 +156,8 @@ UNKNOWN = (
             ),
         ),
         (
-            OSError(errno.ENETUNREACH, SECRET),
-            ("the request failed (Network is unreachable)", "see whether this machine reaches the host at all"),
+            OSError(errno.EIO, SECRET),
+            ("the request failed (Input/output error)", "see whether this machine reaches the host at all"),
         ),
     ],
 )

@@ -17,6 +17,9 @@ from tests.helpers import KEY
 
 DAY = 86400
 
+#: What precedes the age of a file that only its owner can use; Windows has no modes.
+MODE_0600 = "" if os.name == "nt" else "mode 0600, "
+
 ROTATE = "rotate the key: have a new one issued, store it there, and have the old one revoked"
 MOUNT_ALL = "mount the whole volume or directory (in Kubernetes: without subPath) instead of the file"
 RUN_AS = "run the check as the user of the service, or give that user the right to read the file"
@@ -59,6 +62,7 @@ def looked_at(path: Path | str, max_age: float = 90, *, readable: bool = True) -
 # Modes
 
 
+@pytest.mark.posix("modes of files")
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_file_of_its_owner_is_ok(mode: int, key_file: KeyFile) -> None:
     """Nobody else can read the key."""
@@ -66,6 +70,7 @@ def test_file_of_its_owner_is_ok(mode: int, key_file: KeyFile) -> None:
     assert looked_at(path) == ("file", "ok", f"{path}: mode {mode:04o}, unchanged for 0 s", "")
 
 
+@pytest.mark.posix("modes of files")
 @pytest.mark.parametrize(
     ("bit", "who"),
     [(0o40, "its group"), (0o20, "its group"), (0o10, "its group")] + [(bit, "every user") for bit in (4, 2, 1)],
@@ -77,6 +82,7 @@ def test_file_that_others_may_use_warns(bit: int, who: str, key_file: KeyFile) -
     assert looked_at(path) == ("file", "warn", detail, f"make it readable by its owner only: chmod 600 {path}")
 
 
+@pytest.mark.posix("modes of files")
 @pytest.mark.parametrize(
     ("mode", "group", "who", "remedy"),
     [
@@ -103,6 +109,7 @@ def test_remedy_leaves_the_file_readable(
     assert looked_at(path) == ("file", "warn" if remedy else "ok", detail, remedy.format(path=path))
 
 
+@pytest.mark.posix("modes of files")
 def test_path_is_quoted_for_the_shell(key_file: KeyFile) -> None:
     """The remedy can be pasted whatever the path is."""
     path = key_file("my key", mode=0o644)
@@ -117,6 +124,7 @@ def test_places_of_secrets_are_known(place: str) -> None:
     assert f"{place}key".startswith(file._MOUNTED)
 
 
+@pytest.mark.posix("modes of files")
 @pytest.mark.parametrize("mode", [0o444, 0o440, 0o644])
 def test_mounted_secret_may_be_readable(mode: int, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads a container's secrets is decided elsewhere; their age counts all the same."""
@@ -127,6 +135,7 @@ def test_mounted_secret_may_be_readable(mode: int, key_file: KeyFile, monkeypatc
     assert looked_at(path, 0.5) == ("file", "warn", detail, ROTATE)
 
 
+@pytest.mark.posix("symbolic links")
 def test_volume_of_kubernetes_is_known(key_file: KeyFile, tmp_path: Path) -> None:
     """A secret volume may be mounted anywhere; its files are links to ``..data``, a link to a dated directory."""
     key_file("..2026_05_01_12_00_00.1234567/key", mode=0o644)
@@ -136,6 +145,7 @@ def test_volume_of_kubernetes_is_known(key_file: KeyFile, tmp_path: Path) -> Non
     assert looked_at(path) == ("file", "ok", f"{path}: mode 0644 where secrets are mounted, unchanged for 0 s", "")
 
 
+@pytest.mark.posix("modes of files")
 def test_credential_of_systemd_is_known(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """LoadCredential= makes files of mode 0440."""
     path = key_file("credentials/tgw", mode=0o440)
@@ -148,6 +158,7 @@ def test_credential_of_systemd_is_known(key_file: KeyFile, monkeypatch: pytest.M
     assert check.status == "warn"
 
 
+@pytest.mark.posix("modes of files")
 def test_file_on_a_read_only_mount_is_ok(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mode that cannot be changed is not worth a warning."""
     path = key_file(mode=0o644)
@@ -155,6 +166,7 @@ def test_file_on_a_read_only_mount_is_ok(key_file: KeyFile, monkeypatch: pytest.
     assert looked_at(path) == ("file", "ok", f"{path}: mode 0644 on a read-only mount, unchanged for 0 s", "")
 
 
+@pytest.mark.posix("symbolic links")
 def test_link_out_of_a_mount_is_followed(key_file: KeyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The place of the file itself counts, not that of a link to it."""
     mount = tmp_path / "mount"
@@ -181,16 +193,17 @@ def test_windows_has_no_modes(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
 def test_old_key_warns(days: float, status: str, key_file: KeyFile) -> None:
     """A file that has not been changed for 90 days holds a key to rotate."""
     path = key_file(days=days)
-    detail = f"{path}: mode 0600, unchanged for {int(days)} days"
+    detail = f"{path}: {MODE_0600}unchanged for {int(days)} days"
     assert looked_at(path) == ("file", status, detail, ROTATE * (status == "warn"))
 
 
 def test_file_of_the_future_is_new(key_file: KeyFile) -> None:
     """A clock that was set back does not make an age negative."""
     path = key_file(days=-3)
-    assert looked_at(path) == ("file", "ok", f"{path}: mode 0600, unchanged for 0 s", "")
+    assert looked_at(path) == ("file", "ok", f"{path}: {MODE_0600}unchanged for 0 s", "")
 
 
+@pytest.mark.posix("modes of files")
 def test_two_faults_have_two_remedies(key_file: KeyFile) -> None:
     """An old file that everyone may read is told both."""
     path = key_file(mode=0o644, days=100)
@@ -206,6 +219,7 @@ DELETED = "it is mounted as a single file whose source has been replaced, so a r
 SUBPATH = "it is mounted with Kubernetes' subPath, so a rotated key never arrives here"
 
 
+@pytest.mark.posix("mounts")
 @pytest.mark.parametrize(
     ("root", "words"),
     [
@@ -253,6 +267,7 @@ def test_directory_has_no_line(tmp_path: Path) -> None:
     assert looked_at(tmp_path, readable=False) is None
 
 
+@pytest.mark.posix("users with numbers")
 def test_unreadable_file_names_its_owner(key_file: KeyFile, other_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual cause is that the check, or the service, runs as another user."""
     path = key_file()
@@ -262,6 +277,7 @@ def test_unreadable_file_names_its_owner(key_file: KeyFile, other_user: None, mo
     assert looked_at(path, readable=False) == ("file", "fail", detail, RUN_AS)
 
 
+@pytest.mark.posix("modes of files")
 def test_readable_file_with_something_else_is_described(key_file: KeyFile) -> None:
     """A file whose text is no key may still be one that everyone reads."""
     path = key_file(mode=0o644)
@@ -270,6 +286,7 @@ def test_readable_file_with_something_else_is_described(key_file: KeyFile) -> No
     assert check.status == "warn"
 
 
+@pytest.mark.posix("users with numbers")
 def test_closed_directory_names_its_owner(
     key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

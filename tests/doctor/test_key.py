@@ -13,7 +13,7 @@ from requests_bearer_env.credential import Credential
 from requests_bearer_env.doctor import Check
 from requests_bearer_env.doctor.key import KeyFound, check_header, find_key
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON
-from tests.helpers import KEY, OTHER_KEY
+from tests.helpers import KEY, OTHER_KEY, make_program
 
 STORE_IT = "store the key there, or name the source that has it"
 
@@ -199,6 +199,7 @@ def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, mon
     assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
 
 
+@pytest.mark.posix("named pipes")
 def test_dotenv_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe of that name would block."""
     os.mkfifo(tmp_path / ".env")
@@ -310,11 +311,9 @@ def test_longest_key_takes_no_time(key: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_arguments_of_a_command_are_not_shown(tmp_path: Path) -> None:
     """A program is named by its name, because its arguments may lead to the key."""
-    program = tmp_path / "vault"
-    program.write_text(f"#!/bin/sh\necho '{KEY}'\n")
-    program.chmod(0o755)
+    program = make_program(tmp_path, "vault", f"print({KEY!r})")
     check = found(BearerEnvAuth(provider=command([program, KEY]))).check
-    assert check.detail.startswith(f"provider command vault: {len(KEY)} characters")
+    assert check.detail.startswith(f"provider command {program.name}: {len(KEY)} characters")
     assert KEY not in check.detail
 
 

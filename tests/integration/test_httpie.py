@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,16 +91,16 @@ def test_a_file(server: Server, ca: str, config: Path, tmp_path: Path) -> None:
             ),
         ),
         (
-            ["-a", "@/dev/no/such/key"],
+            ["-a", "@~/no/such/key"],
             (
-                "MissingKeyError: no key found because file /dev/no/such/key does not exist: "
+                "MissingKeyError: no key found because file ~/no/such/key does not exist: "
                 "store the key there, or name the source that has it"
             ),
         ),
         (
-            ["-a", "@/dev/null"],
+            ["-a", f"@{os.devnull}"],
             (
-                "KeySourceError: file /dev/null is not a regular file but a directory, pipe, socket or device: "
+                f"KeySourceError: file {os.devnull} is not a regular file but a directory, pipe, socket or device: "
                 "give the path of a regular file, or name a program that prints the key with provider= in Python"
             ),
         ),
