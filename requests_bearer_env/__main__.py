@@ -106,6 +106,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=_words,
         help="a program that prints the key; no shell is used; in cmd, put double quotes around all",
     )
+    parser.add_argument("--first-line", action="store_true", help="take only the first line that PROGRAM prints")
     for option, text in (("--host", "a host that the key is bound to"), ("--allow-http", "a host for plain HTTP")):
         parser.add_argument(option, action="append", nargs="+", default=[], metavar="HOST", help=text)
     parser.add_argument("--method", default="GET", help="the method of the request (default: GET)")
@@ -179,7 +180,7 @@ def _auth(options: argparse.Namespace) -> BearerEnvAuth:
     return BearerEnvAuth(
         options.env,
         file=options.file,
-        provider=options.command and command(options.command, timeout=options.timeout),
+        provider=options.command and command(options.command, timeout=options.timeout, first_line=options.first_line),
         hosts=_hosts("--host", options.host, wildcards=True) or None,
         allow_http=_hosts("--allow-http", options.allow_http, wildcards=False),
     )

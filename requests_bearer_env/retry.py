@@ -246,7 +246,7 @@ def _changed(auth: Auth, refused: Credential | None, number: int, response: Resp
     """The key as it is now; None, and a line in the log, if it has not changed or cannot be had."""
     origin, status = origin_of(response.request.url), response.status_code
     try:
-        reading = auth.sources.read_after_refusal(refused, number)
+        reading, asked = auth.sources.read_after_refusal(refused, number)
     except BearerAuthError as error:
         _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
         return None
@@ -254,12 +254,13 @@ def _changed(auth: Auth, refused: Credential | None, number: int, response: Resp
     if credential != refused:
         return credential
     _log.info(
-        "%s answered %s to the key of %s (%d characters), and the key has not changed: "
-        "to find out why, run python -m requests_bearer_env check",
+        "%s answered %s to the key of %s (%d characters), and reading it again %s the same key: "
+        "to find out why, run python -m requests_bearer_env check with that source and URL",
         origin,
         status,
         reading.where,
         credential.key_length,
+        "gave" if asked else "a moment ago gave",
     )
     return None
 

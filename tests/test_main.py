@@ -366,6 +366,14 @@ def test_command_is_split_as_the_platform_does(monkeypatch: pytest.MonkeyPatch, 
     assert "has SPACE (U+0020) at position 2" in capsys.readouterr().out
 
 
+def test_first_line_of_a_command_is_enough(capsys: Capture) -> None:
+    """Password managers such as pass keep notes below the key."""
+    argv = ["check", "--command", f"{sys.executable} -c \"print('abcdefghij'); print('notes')\""]
+    assert main(argv) == 1
+    assert main([*argv, "--first-line"]) == 0
+    assert "10 characters" in capsys.readouterr().out
+
+
 def test_command_is_not_waited_for(capsys: Capture) -> None:
     """--timeout counts for the program, too."""
     assert main(["check", "--timeout", "0.2", "--command", f"{sys.executable} -c 'import time; time.sleep(60)'"]) == 1
@@ -521,6 +529,7 @@ options:
   --env NAME              the environment variable with the key (default: BEARER_TOKEN)
   --file PATH             the file with the key
   --command 'PROGRAM ARG ...'  a program that prints the key; no shell is used; in cmd, put double quotes around all
+  --first-line            take only the first line that PROGRAM prints
   --host HOST [HOST ...]  a host that the key is bound to
   --allow-http HOST [HOST ...]  a host for plain HTTP
   --method METHOD         the method of the request (default: GET)

@@ -251,7 +251,8 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
         MissingKeyError,
         (
             "no key found because the variable with a name of 7 characters (not shown because it may be a key) "
-            f"is not set in this process's environment: {STORE}"
+            "is not set in this process's environment (the name of a variable belongs there, not the key itself): "
+            f"{STORE}"
         ),
         auth("hunter2"),
     ),

@@ -115,6 +115,11 @@ _WEB_PAGE = Meaning(
 _ERROR_INSIDE = Meaning(
     "warn", "the answer reports an error although its status is 2xx", "see the server's reason: it may be about the key"
 )
+_NO_BODY = Meaning(
+    "fail",
+    "the server wants a body, which is not sent here, so this does not tell whether the key is right",
+    "check a URL of the same server that takes GET, such as /v1/models",
+)
 _UNKNOWN_HOST = Meaning(
     "fail",
     "the server refuses the host name, whatever the key is",
@@ -212,6 +217,8 @@ def _explain(
         return _explain_method(answer, relation, method, wording)
     if code in _FIXED:
         return _FIXED[code]
+    if code == 422 and method not in {"GET", "HEAD"}:  # sent once, and without a body
+        return _NO_BODY
     if code == 400 and refuses_host(answer):
         return _UNKNOWN_HOST
     table = _table(code, refresh_on)

@@ -39,11 +39,11 @@ def check_clock(headers: Mapping[str, str], now: float) -> Check | None:
     if age.isascii() and age.isdigit() and len(age) < 10:  # a cache passes the date on as it was
         ahead += int(age)
     if abs(ahead) <= _SKEW:
-        return Check("clock", "ok", f"within {_SKEW} s of the server's")
+        return Check("clock", "ok", f"within {_SKEW} s of the answer's Date")
     side = "behind" if ahead > 0 else "ahead of"
     return Check(
         "clock",
         "fail" if abs(ahead) > _WRONG else "warn",
-        f"this machine's clock is {span(abs(ahead), rounded=True)} {side} the server's",
+        f"this machine's clock is {span(abs(ahead), rounded=True)} {side} the answer's Date",
         "set it by NTP, because keys with a lifetime are refused early or late; or tell the server's owner",
     )

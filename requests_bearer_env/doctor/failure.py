@@ -85,6 +85,11 @@ _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
     (HTTPException, "the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it"),
 )
 
+_DEAD_PROXY = (
+    "the proxy cannot be reached",
+    "correct the proxy settings of the environment, or start the proxy; or name the host in NO_PROXY",
+)
+
 _TUNNEL = re.compile(r"Tunnel connection failed: ([1-5][0-9]{2})", re.ASCII)
 
 
@@ -110,6 +115,9 @@ def explain_failure(error: BaseException, seconds: float) -> tuple[str, str]:
             "the proxy asks for credentials of its own (407)",
             "put them into the proxy's URL, in the variable HTTPS_PROXY",
         )
+    refused = any(isinstance(cause, (ConnectionRefusedError, socket.gaierror)) for cause in errors)
+    if refused and any(isinstance(cause, exceptions.ProxyError) for cause in errors):
+        return _DEAD_PROXY
     for kinds, detail, remedy in _SENTENCES:
         if any(isinstance(cause, kinds) for cause in errors):
             return detail.format(seconds=seconds), remedy

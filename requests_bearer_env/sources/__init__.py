@@ -85,7 +85,7 @@ class Sources:
             explain_missing(self.each, readings), "store the key there, or name the source that has it"
         )
 
-    def read_after_refusal(self, refused: Credential | None, since: int) -> Reading:
+    def read_after_refusal(self, refused: Credential | None, since: int) -> tuple[Reading, bool]:
         """Read the sources again because a server refused a key.
 
         If that has just brought the same key back, nothing is read for some seconds: otherwise a
@@ -96,21 +96,21 @@ class Sources:
             since: When the refused request was prepared, as a number of `count`.
 
         Returns:
-            The key as it is now, which may be the refused one.
+            The key as it is now, which may be the refused one; and whether the sources were really read.
 
         Raises:
             BearerAuthError: As `read` does.
         """
         if refused is None:
-            return self.read()
+            return self.read(), True
         stands = self._stands
         if stands is not None and stands[0] == hash(refused) and time.monotonic() < stands[2]:
-            return Reading(refused, stands[1])
+            return Reading(refused, stands[1]), False
         self.forget(refused, since)
         reading = self.read()
         if reading.credential == refused:
             self._stands = hash(refused), reading.where, time.monotonic() + self._remembered
-        return reading
+        return reading, True
 
     def forget(self, refused: Credential, since: int) -> None:
         """Drop a cached key if it is the one that the server refused; see `Source.forget`."""

@@ -90,6 +90,8 @@ class EnvSource(Source):
         """The name of a variable that is set and has nearly this name; its value is not looked at."""
         if self._name in os.environ or self._file_name in os.environ:
             return ""
+        if not re.fullmatch(_PLAIN_NAME, self._name):
+            return " (the name of a variable belongs there, not the key itself)"
         from difflib import get_close_matches  # only a failure needs it
 
         # On Windows, names of variables are read in capitals.

@@ -68,7 +68,7 @@ def insist(change: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def serve(folder: str, channel: Any) -> None:
+def serve(folder: str, channel: Any, interval: float) -> None:
     """Serve and rotate until told to stop; a process of its own."""
     directory = Path(folder)
     authority = Authority()
@@ -97,7 +97,7 @@ def serve(folder: str, channel: Any) -> None:
     rotations = 1
     with Server(app, authority.context("localhost")) as server:
         channel.send(server.url())
-        while not channel.poll(INTERVAL):
+        while not channel.poll(interval):
             rotate()
             rotations += 1
             server.seen.clear()
@@ -151,7 +151,7 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 
 
-def run(total: int, threads: int) -> Figures:
+def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
     """Send that many requests from that many threads."""
     spawn = multiprocessing.get_context("spawn")
     outcomes: Counter[str] = Counter()
@@ -161,7 +161,7 @@ def run(total: int, threads: int) -> Figures:
     lock = threading.Lock()
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=serve, args=(folder, theirs))
+        process = spawn.Process(target=serve, args=(folder, theirs, interval))
         process.start()
         theirs.close()  # or its end would go unnoticed
         url = ours.recv()

@@ -704,3 +704,13 @@ def test_key_in_a_redirect_is_hidden(location: str) -> None:
     for echo in (KEY.replace("/", "-"), quote(KEY, safe="")):
         shown = repr(redirected(location.format(echo)))
         assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8].lower() in shown.lower()]
+
+
+def test_422_without_comparison_does_not_tell() -> None:
+    """A method that may change something is sent without a body and only once; some servers read that first."""
+    check = explained(answer(422), method="POST")
+    assert check.detail.startswith("POST answered 422 ")
+    assert check.detail.endswith(
+        ": the server wants a body, which is not sent here, so this does not tell whether the key is right"
+    )
+    assert check.remedy == "check a URL of the same server that takes GET, such as /v1/models"

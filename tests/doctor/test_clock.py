@@ -10,7 +10,7 @@ from requests_bearer_env.doctor.clock import check_clock
 
 NOW = 1_800_000_000.0
 
-OK = ("clock", "ok", "within 30 s of the server's", "")
+OK = ("clock", "ok", "within 30 s of the answer's Date", "")
 SET_IT = "set it by NTP, because keys with a lifetime are refused early or late; or tell the server's owner"
 NO_DATE = ("clock", "warn", "the server's Date header is not a date", "tell the server's owner")
 
@@ -40,7 +40,7 @@ def test_small_difference_is_ok(seconds: int) -> None:
 )
 def test_difference_is_shown(seconds: int, status: str, words: str) -> None:
     """More than 30 s warn, more than 5 minutes fail."""
-    detail = f"this machine's clock is {words} the server's"
+    detail = f"this machine's clock is {words} the answer's Date"
     assert check_clock({"Date": date(seconds)}, NOW) == ("clock", status, detail, SET_IT)
 
 
@@ -48,7 +48,7 @@ def test_difference_is_rounded() -> None:
     """A Date has whole seconds, so a server that is 20 minutes ahead seems to be a little less."""
     check = check_clock({"Date": date(1200)}, NOW + 0.4)
     assert check is not None
-    assert check.detail == "this machine's clock is 20 minutes behind the server's"
+    assert check.detail == "this machine's clock is 20 minutes behind the answer's Date"
 
 
 def test_age_of_a_cached_answer_counts() -> None:

@@ -859,7 +859,7 @@ def test_proxy_that_is_not_there_is_told(serve: Serve, unused_port: int, monkeyp
     """A refused connection to the proxy is not the server's."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port}")
     found = checked(serve(keyed(KEY)).url())
-    assert found["request"].detail == "GET: the proxy does not let the request through"
+    assert found["request"].detail == "GET: the proxy cannot be reached"
 
 
 @pytest.mark.parametrize("proxy", ["http://", "http://user:hunter2@", "http:///hunter2", "unknown://hunter2:x@a:1"])
