@@ -324,8 +324,12 @@ def colour(stream: TextIO | None) -> bool:
         return False
     if not WINDOWS:
         return True
+    try:
+        handle = _os_handle(stream)
+    except OSError:  # what stands in for a terminal, as in IDLE, has no descriptor
+        return False
     ctypes = import_module("ctypes")
-    kernel32, console, mode = ctypes.WinDLL("kernel32"), ctypes.c_void_p(_os_handle(stream)), ctypes.c_ulong()
+    kernel32, console, mode = ctypes.WinDLL("kernel32"), ctypes.c_void_p(handle), ctypes.c_ulong()
     # Fails for a terminal that is no console, such as the device NUL.
     if not kernel32.GetConsoleMode(console, ctypes.byref(mode)):
         return False

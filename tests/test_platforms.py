@@ -650,6 +650,15 @@ class TestColour:
         assert platforms.colour(Terminal()) is result
         assert windows.console_mode == after
 
+    def test_a_stand_in_for_a_windows_console_takes_none(self, windows: FakeWindows) -> None:
+        """The output of IDLE says that it is a terminal, has no descriptor, and shows the codes as text."""
+
+        class Shell(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        assert not platforms.colour(Shell())
+
 
 class TestSplitCommandLine:
     """split_command_line."""
