@@ -164,7 +164,7 @@ def test_two_shells_get_a_block_each() -> None:
 
 # What is printed works
 
-needs_sh = pytest.mark.skipif(shutil.which("sh") is None, reason="there is no POSIX shell")
+needs_sh = pytest.mark.posix("a POSIX shell")
 
 
 @needs_sh
@@ -230,7 +230,7 @@ def test_ctrl_c_is_the_regular_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list((tmp_path / "home").iterdir()) == []
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there, a signal would reach the tests as well")
+@pytest.mark.posix("SIGINT for one process")
 def test_an_interrupted_process_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real thing: it serves until SIGINT, and a pipe gets its output at once."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)

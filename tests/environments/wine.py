@@ -73,8 +73,12 @@ def run_python(folder: Path, arguments: list[str]) -> int:
     try:
         return wine(folder, str(folder / "python" / "python.exe"), *arguments)
     finally:
-        # Ends what is left in this Windows, and in no other.
-        subprocess.run(["wineserver", "--kill"], env=environment(folder), check=False)
+        end_programs(folder)
+
+
+def end_programs(folder: Path) -> None:
+    """End every program in this Windows, and in no other."""
+    subprocess.run(["wineserver", "--kill"], env=environment(folder), check=False)
 
 
 def wine(folder: Path, *command: str) -> int:
@@ -87,7 +91,8 @@ def wine(folder: Path, *command: str) -> int:
         stderr=subprocess.STDOUT,
     ) as process:
         assert process.stdout is not None
-        timer = threading.Timer(PATIENCE, process.kill)
+        # All of them, because each has the pipe open, which is read to its end.
+        timer = threading.Timer(PATIENCE, end_programs, [folder])
         timer.start()
         for line in process.stdout:
             sys.stdout.buffer.write(line)
