@@ -64,10 +64,12 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
     claims = _object(match[2])
     if claims is None:
         return Check("jwt", "fail", "the key has the header of a JWT, but its claims cannot be read", _COPY_AGAIN)
-    finding = _find_cut(header, match[3]) or _find_problem(claims, now)
+    findings = [found for found in (_find_cut(header, match[3]), _find_problem(claims, now)) if found is not None]
     reach = _describe_reach(claims, credential)
-    if finding is not None:
-        return Check("jwt", finding.status, f"{finding.problem}; {reach}", finding.remedy)
+    if findings:
+        status: Status = "fail" if any(finding.status == "fail" for finding in findings) else "warn"
+        detail = "; ".join([*(finding.problem for finding in findings), reach])
+        return Check("jwt", status, detail, "; ".join(finding.remedy for finding in findings))
     if "exp" in claims:
         return Check("jwt", "ok", f"expires in {span(claims['exp'] - now)}; {reach}")
     return Check("jwt", "ok", f"has no exp, so it does not expire by itself; {reach}")

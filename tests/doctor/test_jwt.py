@@ -206,3 +206,13 @@ def test_piece_of_the_key_in_a_claim_is_not_shown() -> None:
 def test_other_claims_are_not_shown() -> None:
     """The report does not show whom the key belongs to."""
     assert "somebody" not in checked(jwt({"sub": "somebody", "email": "somebody@example.com"})).detail
+
+
+def test_a_cut_and_expired_key_is_reported_as_both() -> None:
+    """A missing end does not hide why the whole key would be refused."""
+    check = checked(jwt({"exp": NOW - 3600}, signature="c2lnbmF0dXJl"))
+    assert check.status == "fail"
+    assert check.detail.startswith(
+        "its signature has 12 characters, which no signature of its kind has; expired 60 minutes ago"
+    )
+    assert check.remedy.count("; ") == 1
