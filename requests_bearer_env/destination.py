@@ -195,7 +195,8 @@ class Destination:
         origin = origin_of(url)
         if origin is None:
             return InsecureTransportError(
-                "the key was not sent because the URL is not http or https with a plain host name", "correct the URL"
+                "the key was not sent because the URL is not http or https with a plain host name",
+                "write it like https://api.example.com/v1/models",
             )
         host = origin.host.strip("[]")
         if origin.scheme != "https" and not self.allow_http.name(origin):

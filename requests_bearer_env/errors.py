@@ -28,17 +28,30 @@ if TYPE_CHECKING:
 
 
 class Wording(NamedTuple):
-    """What a user calls the options that a remedy names; ``{host}`` stands for the host in question."""
+    """What a user does in one of the user interfaces: the options that a remedy names, and how to load ``.env``.
+
+    ``{host}`` stands for the host in question.
+    """
 
     file: str
     provider: str
     hosts: str
     allow_http: str
+    load_dotenv: str
 
 
-PYTHON = Wording("file=", "provider=", "hosts=", "allow_http=['{host}']")
-COMMAND_LINE = Wording("--file", "--command", "--host", "--allow-http {host}")
-HTTPIE = Wording("-a @PATH", "provider= in Python", "hosts= in Python", "-A bearer-env-local (this machine only)")
+_DOTENV = "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
+PYTHON = Wording(
+    file="file=",
+    provider="provider=",
+    hosts="hosts=",
+    allow_http="allow_http=['{host}']",
+    load_dotenv="call load_dotenv() of python-dotenv before the first request",
+)
+COMMAND_LINE = Wording("--file", "--command", "--host", "--allow-http {host}", _DOTENV)
+HTTPIE = Wording(
+    "-a @PATH", "provider= in Python", "hosts= in Python", "-A bearer-env-local (this machine only)", _DOTENV
+)
 
 
 class BearerAuthError(RequestException):

@@ -251,8 +251,8 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
         MissingKeyError,
         (
             "no key found because the variable with a name of 7 characters (not shown because it may be a key) "
-            "is not set in this process's environment (the name of a variable belongs there, not the key itself): "
-            f"{STORE}"
+            "is not set in this process's environment: "
+            "give the name of the variable that holds the key, not the key itself"
         ),
         auth("hunter2"),
     ),
@@ -481,7 +481,7 @@ def test_a_failing_source_is_reported_whole(
 DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str], str]] = [
     (
         InsecureTransportError,
-        "the key was not sent because the URL is not http or https with a plain host name: correct the URL",
+        "the key was not sent because the URL is not http or https with a plain host name: write it like https://api.example.com/v1/models",
         None,
         [],
         "ftp://a.example/",

@@ -39,7 +39,7 @@ class Meaning(NamedTuple):
 _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
-_DROPPED = "see whether a proxy in front of the server drops the Authorization header"
+_DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
 
 #: What each status means if the server reads the key ("other"), and if the answers are the same or there is
 #: only one of them ("same"), unless the latter is another matter ("alone").

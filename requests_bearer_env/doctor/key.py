@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from requests_bearer_env.errors import COMMAND_LINE, BearerAuthError
+from requests_bearer_env.errors import BearerAuthError
 from requests_bearer_env.mistakes import explain_suspicion
 from requests_bearer_env.sources import explain_missing
 from requests_bearer_env.sources.env import EnvSource
@@ -60,8 +57,8 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
             check = _describe(reading, reading.credential, others, wording)
             return KeyFound(check, reading.credential, reading.path)
         readings.append(reading)
-    detail, remedy = _explain_missing(sources, readings, wording)
-    return KeyFound(Check("key", "fail", detail, remedy))
+    detail, remedy = explain_missing(sources, readings)
+    return KeyFound(Check("key", "fail", detail, worded(remedy, wording)))
 
 
 def _path(source: Source) -> str | None:
@@ -111,33 +108,6 @@ def suspicion(credential: Credential) -> Mistake | None:
 def _begins_with_scheme(credential: Credential) -> bool:
     """Whether the key itself begins with the word Bearer; the line ``header`` is about that."""
     return credential[len("Bearer ") :].lower().startswith("bearer")
-
-
-def _explain_missing(sources: Sequence[Source], readings: list[Reading], wording: Wording) -> tuple[str, str]:
-    """What was seen and what to do if no source has a key."""
-    detail = explain_missing(sources, readings)
-    names = [source.options()["env"] for source in sources if isinstance(source, EnvSource)]
-    if any(map(_is_in_dotenv, names)):
-        load = (
-            "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
-            if wording is COMMAND_LINE
-            else "call load_dotenv() of python-dotenv before the first request"
-        )
-        return f"{detail}; the file .env in this directory has that variable, but nothing has loaded the file", load
-    return detail, "store the key there, or name the source that has it"
-
-
-def _is_in_dotenv(name: str) -> bool:
-    """Whether the ``.env`` file of the current directory sets a variable."""
-    try:
-        if not stat.S_ISREG(os.stat(".env").st_mode):
-            return False
-        with open(".env", "rb") as file:
-            data = file.read(_DOTENV_SIZE)
-    except OSError:
-        return False
-    line = rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*="
-    return re.search(line, data, re.MULTILINE) is not None
 
 
 def check_header(credential: Credential, wording: Wording) -> Check:

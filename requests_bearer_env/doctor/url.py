@@ -17,6 +17,7 @@ from requests.exceptions import RequestException
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
+from requests_bearer_env import platforms
 from requests_bearer_env.destination import origin_of
 
 from .cleaning import bare_url, untrusted
@@ -68,8 +69,9 @@ def check_url(
     origin = cast("Origin", origin_of(url))
     try:
         context = _context(verify) if origin.scheme == "https" else None
-    except OSError:
-        detail = f"{where}: the file of trusted CAs that the environment names cannot be used"
+    except OSError as error:
+        reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else platforms.error_text(error)
+        detail = f"{where}: the file of trusted CAs that the environment names cannot be used ({reason})"
         return Check("url", "fail", detail, "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE")
     if proxy:
         detail = f"{where}: a proxy is used, so only the request shows whether the server is reached"

@@ -34,6 +34,9 @@ DEFAULT_ENV = "BEARER_TOKEN"
 _PAUSES = (0.005, 0.01, 0.015, 0.02)
 
 
+_STORE = "store the key there, or name the source that has it"
+
+
 class Sources:
     """The sources of one auth object, and what the server said to the key that they have."""
 
@@ -81,9 +84,7 @@ class Sources:
                 readings[number] = self.each[number].read()
                 if readings[number].credential is not None:
                     return readings[number]
-        raise MissingKeyError(
-            explain_missing(self.each, readings), "store the key there, or name the source that has it"
-        )
+        raise MissingKeyError(*explain_missing(self.each, readings))
 
     def read_after_refusal(self, refused: Credential | None, since: int) -> tuple[Reading, bool]:
         """Read the sources again because a server refused a key.
@@ -125,10 +126,12 @@ class Sources:
         return ", ".join(map(repr, self.each))
 
 
-def explain_missing(each: Sequence[Source], readings: Sequence[Reading]) -> str:
-    """Say why none of the sources has a key."""
-    hints = "".join(source.hint() for source in each)
-    return f"no key found because {' and '.join(reading.missing for reading in readings)}{hints}"
+def explain_missing(each: Sequence[Source], readings: Sequence[Reading]) -> tuple[str, str]:
+    """Say why none of the sources has a key, and what to do."""
+    hints = [source.hint() for source in each]
+    seen = "".join(hint.seen for hint in hints)
+    remedy = next((hint.remedy for hint in hints if hint.remedy), _STORE)
+    return f"no key found because {' and '.join(reading.missing for reading in readings)}{seen}", remedy
 
 
 def make_sources(

@@ -47,6 +47,13 @@ class Reading(NamedTuple):
     awaited: bool = False
 
 
+class Hint(NamedTuple):
+    """What else was seen near a source without a key, as the end of a sentence, and what to do; both may be blank."""
+
+    seen: str = ""
+    remedy: str = ""
+
+
 #: What ``Reading(...)`` does, without its function in Python, which takes as long as the rest of `read_value`.
 _new: Callable[[type[Reading], tuple[object, ...]], Reading] = cast("Any", tuple).__new__
 
@@ -101,9 +108,9 @@ class Source(ABC):
             KeySourceError: The source failed.
         """
 
-    def hint(self) -> str:
-        """What else was seen that may explain why there is no key; blank if nothing. Only a failure asks for it."""
-        return ""
+    def hint(self) -> Hint:
+        """What may explain why there is no key. Only a failure asks for it."""
+        return Hint()
 
     def forget(self, refused: Credential, since: int) -> None:
         """Drop a cached key if it is the one that the server refused; most sources cache none.

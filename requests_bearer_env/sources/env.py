@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from typing import Any
 
 from requests_bearer_env.errors import KeySourceError
 
-from .base import Reading, Source, read_value
+from .base import Hint, Reading, Source, read_value
 from .file import FileSource
 
 #: A name in capitals, as POSIX has them, made of short words: no key looks like that.
 _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
+
+#: So many bytes of a ``.env`` file are looked at.
+_DOTENV_SIZE = 64 * 1024
 
 #: How much two names have in common if one may be a misspelling of the other: one letter of eight differs.
 _NEARLY = 0.88
@@ -86,18 +90,22 @@ class EnvSource(Source):
             return self._name
         return f"the variable with a name of {len(self._name)} characters (not shown because it may be a key)"
 
-    def hint(self) -> str:
-        """The name of a variable that is set and has nearly this name; its value is not looked at."""
+    def hint(self) -> Hint:
+        """A wrong name, or a ``.env`` file that nothing has loaded; no value of a variable is looked at."""
         if self._name in os.environ or self._file_name in os.environ:
-            return ""
+            return Hint()
+        if _is_in_dotenv(self._name):
+            return Hint(
+                "; the file .env in this directory has that variable, but nothing has loaded the file", "{load_dotenv}"
+            )
         if not re.fullmatch(_PLAIN_NAME, self._name):
-            return " (the name of a variable belongs there, not the key itself)"
+            return Hint("", "give the name of the variable that holds the key, not the key itself")
         from difflib import get_close_matches  # only a failure needs it
 
         # On Windows, names of variables are read in capitals.
         names = {name.upper(): name for name in os.environ if _is_name(name)}
         found = get_close_matches(self._name.upper(), names, 1, _NEARLY)
-        return f" ({names[found[0]]} is set)" if found else ""
+        return Hint(f" ({names[found[0]]} is set)", "correct the variable's name") if found else Hint()
 
     def __repr__(self) -> str:
         return f"env={self._shown()}"
@@ -116,3 +124,16 @@ def _why_no_name(text: str, file_option: str) -> str:
         "is not the name of an environment variable: put the key into a variable and give that variable's name, "
         f"or name a file with {file_option}"
     )
+
+
+def _is_in_dotenv(name: str) -> bool:
+    """Whether the ``.env`` file of the current directory sets a variable."""
+    try:
+        if not stat.S_ISREG(os.stat(".env").st_mode):
+            return False
+        with open(".env", "rb") as file:
+            data = file.read(_DOTENV_SIZE)
+    except OSError:
+        return False
+    line = rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*="
+    return re.search(line, data, re.MULTILINE) is not None

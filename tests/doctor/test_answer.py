@@ -26,7 +26,7 @@ CREDENTIAL = Credential(f"Bearer {KEY}")
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
 
 CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
-DROPPED = "see whether a proxy in front of the server drops the Authorization header"
+DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
 CORRECT_REQUEST = (
     "see the server's reason and its documentation; this request has no body, which some URLs need: "
     "to try the key alone, check a URL that does not"

@@ -154,7 +154,7 @@ def test_url_of_another_kind_fails(url: str, key_env: str) -> None:
     """Neither a URL that is not http nor what was taken for one is repeated."""
     check = diagnose(BearerEnvAuth(key_env), url)[2]
     detail = "the key was not sent because the URL is not http or https with a plain host name"
-    assert check == ("url", "fail", detail, "correct the URL")
+    assert check == ("url", "fail", detail, "write it like https://api.example.com/v1/models")
 
 
 def test_refused_destination_is_not_connected_to(key_env: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import socket
 import ssl
 import threading
@@ -415,13 +416,17 @@ def test_directory_of_authorities_is_one(
     assert checked(serve(keyed(KEY)).url())["url"].status == "ok"
 
 
-@pytest.mark.parametrize("name", ["missing.pem", "empty.pem"])
-def test_unusable_bundle_fails(name: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing.pem", os.strerror(2)), ("empty.pem", "it holds no certificate")]
+)
+def test_unusable_bundle_fails(
+    name: str, reason: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bundle that is missing, or has no certificates, is not the server's fault."""
     (tmp_path / "empty.pem").touch()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / name))
     assert unreached(serve(keyed(KEY)).url()) == (
-        "the file of trusted CAs that the environment names cannot be used",
+        f"the file of trusted CAs that the environment names cannot be used ({reason})",
         "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE",
     )
 

@@ -360,11 +360,23 @@ def test_a_nearly_equal_name_that_is_set_is_named(
     assert caught.value.problem == f"no key found because {name} is not set in this process's environment{hint}"
 
 
+def test_an_unloaded_dotenv_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Writing the variable into .env does not set it."""
+    (tmp_path / ".env").write_text(f"TGW_API_KEY={KEY}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MissingKeyError) as caught:
+        authorized(BearerEnvAuth("TGW_API_KEY"))
+    assert caught.value.problem.endswith(
+        "; the file .env in this directory has that variable, but nothing has loaded the file"
+    )
+    assert caught.value.remedy == "call load_dotenv() of python-dotenv before the first request"
+
+
 def test_a_blank_variable_has_no_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its name is right; only its value is missing."""
     monkeypatch.setenv("TGW_API_KEY", "")
     monkeypatch.setenv("TGW_APIKEY", KEY)
-    assert EnvSource("TGW_API_KEY").hint() == ""
+    assert EnvSource("TGW_API_KEY").hint() == ("", "")
 
 
 class TestFile:
