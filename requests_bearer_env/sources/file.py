@@ -165,7 +165,8 @@ def _read(path: str, size: int) -> bytes:
     """The first bytes of a regular file, which is open as briefly as can be; ``size`` is what it is said to have."""
     descriptor = platforms.open_to_read(path)
     try:
-        data = os.read(descriptor, min(size, MAX_BYTES) + 1)
+        # All of it at once: another program may rewrite the file between two reads.
+        data = os.read(descriptor, MAX_BYTES + 1)
         # Some file systems return a part at a time, and those of the kernel say that files have no bytes.
         if len(data) != size:
             while len(data) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(data))):

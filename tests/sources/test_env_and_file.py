@@ -24,6 +24,7 @@ from requests_bearer_env import (
     KeySourceError,
     MissingKeyError,
     command,
+    platforms,
 )
 from requests_bearer_env.sources.base import Reading
 from requests_bearer_env.sources.env import EnvSource
@@ -766,3 +767,23 @@ def test_the_parts_of_a_read_are_put_together(monkeypatch: pytest.MonkeyPatch, t
     real = os.read
     monkeypatch.setattr("os.read", lambda descriptor, size: real(descriptor, min(size, 7)))
     assert authorized(BearerEnvAuth(file=tmp_path / "key")) == f"Bearer {KEY}"
+
+
+def test_a_file_rewritten_while_it_is_read_is_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The key is never made of the old content and the new one, also if the file was blank when it was looked at."""
+    path = tmp_path / "key"
+    path.touch()
+    open_to_read, read = platforms.open_to_read, os.read
+
+    def written(opened: str) -> int:
+        path.write_text(KEY)
+        return open_to_read(opened)
+
+    def rewritten(descriptor: int, size: int) -> bytes:
+        data = read(descriptor, size)
+        path.write_text(OTHER_KEY)
+        return data
+
+    monkeypatch.setattr("requests_bearer_env.platforms.open_to_read", written)
+    monkeypatch.setattr("os.read", rewritten)
+    assert authorized(BearerEnvAuth(file=path)) == f"Bearer {KEY}"
