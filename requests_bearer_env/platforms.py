@@ -35,6 +35,9 @@ _FIRST_WINSOCK_ERROR = 10_000
 #: Windows: access and share modes of CreateFile, and its way to open what exists.
 _GENERIC_READ, _SHARE_ALL, _OPEN_EXISTING = 0x8000_0000, 0x7, 3
 
+#: Windows: what CreateFile returns when it fails.
+_INVALID_HANDLE = -1
+
 #: Windows: PROCESS_TERMINATE and PROCESS_SET_QUOTA, which a job needs of its process.
 _JOB_ACCESS = 0x0101
 
@@ -262,12 +265,19 @@ def open_to_read(path: str) -> int:
     """
     if not WINDOWS:
         return os.open(path, _OPEN_FLAGS)
-    winapi, flags = import_module("_winapi"), os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    handle: int = winapi.CreateFile(path, _GENERIC_READ, _SHARE_ALL, 0, _OPEN_EXISTING, 0, 0)
+    if "\0" in path:  # where ctypes would end the path
+        raise ValueError("embedded null character")
+    ctypes, flags = import_module("ctypes"), os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    # _winapi.CreateFile() of Python 3.10 calls CreateFileA with UTF-8, so a file in C:\Users\Jürgen is not found.
+    create = ctypes.WinDLL("kernel32", use_last_error=True).CreateFileW
+    create.restype = ctypes.c_void_p
+    handle: int = create(path, _GENERIC_READ, _SHARE_ALL, None, _OPEN_EXISTING, 0, None)
+    if handle == ctypes.c_void_p(_INVALID_HANDLE).value:
+        raise ctypes.WinError(ctypes.get_last_error())
     try:
         descriptor: int = import_module("msvcrt").open_osfhandle(handle, flags | getattr(os, "O_NOINHERIT", 0))
     except OSError:  # too many descriptors
-        winapi.CloseHandle(handle)
+        import_module("_winapi").CloseHandle(handle)
         raise
     return descriptor
 

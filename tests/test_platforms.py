@@ -78,6 +78,7 @@ class FakeWindows:
         self.console_mode: int | None = None
         self.descriptor: int | None = None
         self.freed: list[Any] = []
+        self.handle = 21
         self.peeked: list[int | None] = []
         self.opened: list[tuple[Any, ...]] = []
         self.job_of: list[tuple[int | None, int | None]] = []
@@ -95,10 +96,6 @@ class FakeWindows:
             raise OSError(errno.EINVAL, "gone")
         return 1000 + pid
 
-    def CreateFile(self, *arguments: Any) -> int:  # noqa: N802
-        self.opened.append(arguments)
-        return 21
-
     def CloseHandle(self, handle: Any) -> None:  # noqa: N802
         self.closed.append(getattr(handle, "value", handle))
 
@@ -112,7 +109,11 @@ class FakeWindows:
         return self.descriptor
 
     # kernel32 and shell32
-    def library(self, name: str) -> SimpleNamespace:
+    def library(self, name: str, use_last_error: bool = False) -> SimpleNamespace:
+        def create(*arguments: Any) -> int | None:
+            self.opened.append(arguments)
+            return ctypes.c_void_p(self.handle).value
+
         def split(text: str, count: Any) -> Any:
             count._obj.value = len(self.words)
             return (ctypes.c_wchar_p * (len(self.words) + 1))(*self.words)
@@ -124,6 +125,7 @@ class FakeWindows:
         return SimpleNamespace(
             AssignProcessToJobObject=assign,
             CloseHandle=self.CloseHandle,
+            CreateFileW=create,
             CommandLineToArgvW=split,
             CreateJobObjectW=lambda security, name: 7,
             GetConsoleCP=lambda: 437 if self.console else 0,
@@ -150,6 +152,8 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> FakeWindows:
     for name in ("_winapi", "msvcrt"):
         monkeypatch.setitem(sys.modules, name, fake)
     monkeypatch.setattr(ctypes, "WinDLL", fake.library, raising=False)
+    monkeypatch.setattr(ctypes, "WinError", lambda number: OSError(errno.EACCES, f"error {number}"), raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: 32, raising=False)
     monkeypatch.setattr(ctypes, "FormatError", "Text of {}. \r\n".format, raising=False)
     monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x0800_0000, raising=False)
     return fake
@@ -484,8 +488,30 @@ class TestOpenToRead:
         """For reading, writing and removing."""
         windows.descriptor = 5
         assert platforms.open_to_read("key") == 5
-        assert windows.opened == [("key", 0x8000_0000, 7, 0, 3, 0, 0)]
+        assert windows.opened == [("key", 0x8000_0000, 7, None, 3, 0, None)]
         assert windows.closed == []
+
+    def test_a_file_that_windows_does_not_open_is_an_error(self, windows: FakeWindows) -> None:
+        """The system's number becomes an OSError."""
+        windows.handle = -1
+        with pytest.raises(OSError, match="error 32"):
+            platforms.open_to_read("key")
+
+    def test_windows_takes_no_null(self, windows: FakeWindows) -> None:
+        """The function would open the file whose path ends there."""
+        with pytest.raises(ValueError, match="null"):
+            platforms.open_to_read("key\0.txt")
+        assert windows.opened == []
+
+    def test_a_path_may_have_any_letters(self, tmp_path: Path) -> None:
+        """A user's name is a part of many paths, and no code page has all letters."""
+        path = tmp_path / "Jürgen Ключ 鍵"
+        path.write_bytes(b"abc")
+        descriptor = platforms.open_to_read(str(path))
+        try:
+            assert os.read(descriptor, 100) == b"abc"
+        finally:
+            os.close(descriptor)
 
     def test_windows_leaves_no_handle(self, windows: FakeWindows) -> None:
         """Where there are too many descriptors, the handle is closed."""
