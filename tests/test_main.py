@@ -381,7 +381,7 @@ def test_first_line_of_a_command_is_enough(capsys: Capture) -> None:
 
 def test_command_is_not_waited_for(capsys: Capture) -> None:
     """--timeout counts for the program, too."""
-    assert main(["check", "--timeout", "0.2", "--command", f"{sys.executable} -c 'import time; time.sleep(60)'"]) == 1
+    assert main(["check", "--timeout", "0.2", "--command", f'{sys.executable} -c "import time; time.sleep(60)"']) == 1
     assert "did not finish within 0.2 s" in capsys.readouterr().out
 
 
