@@ -52,18 +52,36 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{sum(ours.values())} skipped by marker {name}: {listed}")
 
 
+@pytest.fixture(scope="session")
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A home that does not exist, so that no test leaves something there for another one."""
+    return str(tmp_path_factory.getbasetemp() / "no-home")
+
+
 @pytest.fixture(autouse=True)
-def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither proxies nor netrc nor keys of the machine that runs the tests."""
+def _bare_machine(monkeypatch: pytest.MonkeyPatch, _no_home: str) -> None:
+    """Hide the proxies, the netrc and the keys of the machine that runs the tests."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith(("BEARER_TOKEN", "TGW_")):
             monkeypatch.delenv(name)
     for name in ("CURL_CA_BUNDLE", "NETRC", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("USERPROFILE", str(home))  # its name on Windows
+    _set_home(monkeypatch, _no_home)
+
+
+def _set_home(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Set the user's home, as POSIX and Windows name it."""
+    monkeypatch.setenv("HOME", path)
+    monkeypatch.setenv("USERPROFILE", path)
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _bare_machine: None) -> Path:
+    """An empty home, for a test that puts something there."""
+    path = tmp_path / "home"
+    path.mkdir()
+    _set_home(monkeypatch, str(path))
+    return path
 
 
 @pytest.fixture(scope="session")

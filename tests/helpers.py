@@ -59,9 +59,9 @@ def redirect(location: Callable[[], str], status: int = 302) -> Callable[[Reques
     return lambda request: Reply(status, headers=(("Location", location()),))
 
 
-def netrc(tmp_path: Path, host: str) -> None:
+def netrc(home: Path, host: str) -> None:
     """Put an entry for a host into the user's netrc."""
-    path = tmp_path / "home" / ".netrc"
+    path = home / ".netrc"
     path.write_text(f"machine {host} login user password hunter2\n")
     path.chmod(0o600)
 

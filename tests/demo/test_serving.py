@@ -220,14 +220,14 @@ def test_the_script_completes_a_prompt(site: Site, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_interrupted_at_once")
 def test_ctrl_c_is_the_regular_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """It was announced, so the exit status is 0; no file is left."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert main(["demo", "--serve"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("A stand-in for text-generation-webui is up")
     assert f"another terminal ({'PowerShell' if os.name == 'nt' else 'a POSIX shell'}):" in out
     assert out.endswith("\nThe servers are down, and their files are removed.\n")
     assert err == ""
-    assert list((tmp_path / "home").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.posix("SIGINT for one process")

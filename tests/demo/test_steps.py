@@ -147,9 +147,9 @@ def test_the_settings_of_this_machine_are_ignored(monkeypatch: pytest.MonkeyPatc
 
 def test_the_files_of_the_demo_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key and a certificate were among them."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "home"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     demo.run()
-    assert list((tmp_path / "home").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_that_follows_a_redirect_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -31,12 +31,26 @@ class Hop(NamedTuple):
     within: int
 
 
-class World:
-    """Five servers that answer as the chain says: to ``/3`` as its fourth hop."""
+class Copying(HTTPAdapter):
+    """Sends a copy, from which the hook cannot be removed for the rest of a chain."""
 
-    def __init__(self, authority: Authority, stack: ExitStack) -> None:
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        """Send a copy of the request."""
+        return super().send(request.copy(), *arguments, **options)
+
+
+class World:
+    """Five servers that answer as the chain says: to ``/3`` as its fourth hop; sessions keep connections to them."""
+
+    def __init__(self, authority: Authority, ca: str, stack: ExitStack) -> None:
         context = authority.context(HERE, THERE)
         self.chain: list[Hop] = []
+        self.sessions: dict[type[HTTPAdapter], requests.Session] = {}
+        for adapter in (HTTPAdapter, Copying):
+            self.sessions[adapter] = session = stack.enter_context(requests.Session())
+            session.trust_env, session.verify = False, ca
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, adapter())
         self.servers = {
             place: stack.enter_context(Server(self.answer, None if place.startswith("plain") else context))
             for place in PLACES
@@ -71,10 +85,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(authority: Authority) -> Iterator[World]:
+def world(authority: Authority, ca: str) -> Iterator[World]:
     """The servers, for all chains."""
     with ExitStack() as stack:
-        yield World(authority, stack)
+        yield World(authority, ca, stack)
 
 
 def auths(world: World) -> dict[str, tuple[AuthBase, dict[str, str]]]:
@@ -111,37 +125,26 @@ def may_see(chain: list[Hop], keys: dict[str, str]) -> dict[str, set[str]]:
     return allowed
 
 
-class Copying(HTTPAdapter):
-    """Sends a copy, from which the hook cannot be removed for the rest of a chain."""
-
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        """Send a copy of the request."""
-        return super().send(request.copy(), *arguments, **options)
-
-
 hops = st.builds(
     Hop, st.sampled_from(PLACES), st.sampled_from([302, 307, 308, 401, 401, 403]), st.sampled_from([200, 302, 307, 401])
 )
 
 
 @pytest.mark.parametrize("kind", ["one origin", "hosts", "mounts"])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rest=st.lists(hops, min_size=1, max_size=6),
     twice=st.booleans(),
     adapter=st.sampled_from([HTTPAdapter, Copying]),
 )
 def test_no_chain_shows_a_key_elsewhere(
-    kind: str, world: World, session: requests.Session, rest: list[Hop], twice: bool, adapter: type[HTTPAdapter]
+    kind: str, world: World, rest: list[Hop], twice: bool, adapter: type[HTTPAdapter]
 ) -> None:
     """A key is seen only where the model says that it may be, also if the request is sent twice, or sent as a copy."""
     auth, keys = auths(world)[kind]
     world.chain = [Hop("home", 401, 307), *rest]
     for server in world.servers.values():
         server.seen.clear()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, adapter())
+    session = world.sessions[adapter]
     request = session.prepare_request(requests.Request("POST", world.url(0), data=b"x", auth=auth))
     for _ in range(1 + twice):
         session.send(request)
@@ -151,14 +154,13 @@ def test_no_chain_shows_a_key_elsewhere(
 
 
 @pytest.mark.parametrize("kind", ["hosts", "mounts"])
-def test_the_model_is_reached(kind: str, world: World, session: requests.Session) -> None:
+def test_the_model_is_reached(kind: str, world: World) -> None:
     """Along trusted places each key is really sent, or the property above would hold for no key at all."""
     auth, keys = auths(world)[kind]
     world.chain = [Hop("home", 401, 307), Hop("named", 401, 307), Hop("plain allowed", 307, 307), Hop("home", 401, 200)]
     for server in world.servers.values():
         server.seen.clear()
-    session.trust_env = False
-    assert session.get(world.url(0), auth=auth).status_code == 200
+    assert world.sessions[HTTPAdapter].get(world.url(0), auth=auth).status_code == 200
     seen = world.seen()
     assert seen["home"] == [f"/0 Bearer {KEY}", f"/3 Bearer {KEY}"]
     assert seen["named"] == [f"/1 Bearer {keys['named']}"]

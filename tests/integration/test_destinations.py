@@ -338,18 +338,18 @@ class TestNetrc:
     """Credentials in netrc do not replace the key, and do not attract it."""
 
     def test_it_does_not_replace_the_key(
-        self, serve: Serve, session: requests.Session, key_env: str, tmp_path: Path
+        self, serve: Serve, session: requests.Session, key_env: str, home: Path
     ) -> None:
         """It is for requests without an auth."""
-        netrc(tmp_path, HERE)
+        netrc(home, HERE)
         server = serve(keyed(KEY))
         assert session.get(server.url(), auth=BearerEnvAuth(key_env)).status_code == 200
 
     def test_on_a_redirect_across_origins_the_key_does_not_follow(
-        self, serve: Serve, session: requests.Session, tmp_path: Path
+        self, serve: Serve, session: requests.Session, home: Path
     ) -> None:
         """Requests sends what netrc has for that host; that it is refused is no reason to send a key."""
-        netrc(tmp_path, THERE)
+        netrc(home, THERE)
         there = serve(keyed(OTHER_KEY))
         here = serve(redirect(lambda: there.url(host=THERE)))
         session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)))
@@ -357,10 +357,10 @@ class TestNetrc:
         assert str(seen).startswith("Basic ")
 
     def test_on_a_redirect_within_an_origin_the_key_comes_back(
-        self, serve: Serve, session: requests.Session, key_env: str, tmp_path: Path
+        self, serve: Serve, session: requests.Session, key_env: str, home: Path
     ) -> None:
         """Requests puts netrc's credentials in its place; when they are refused, the key is sent."""
-        netrc(tmp_path, HERE)
+        netrc(home, HERE)
 
         def app(request: Request) -> Reply:
             return redirect(lambda: "/there")(request) if request.target == "/" else keyed(KEY)(request)

@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import NamedTuple
 
 import pytest
 import requests
+from httpie.context import Environment
+from httpie.core import main
 
 from requests_bearer_env import BearerAuthError, InsecureTransportError, KeySourceError
 from requests_bearer_env.demo.server import Server
@@ -23,43 +28,65 @@ def server(serve: Serve) -> Server:
     return serve(keyed(KEY))
 
 
+class Ran(NamedTuple):
+    """What HTTPie did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Http = Callable[..., Ran]
+
+
 @pytest.fixture
-def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """HTTPie's settings: none of this machine's, and no looking for updates."""
-    path = tmp_path / "httpie"
-    path.mkdir()
-    (path / "config.json").write_text(json.dumps({"disable_update_warnings": True}))
-    monkeypatch.setenv("HTTPIE_CONFIG_DIR", str(path))
-    return path
+def http(ca: str, tmp_path: Path) -> Http:
+    """Run HTTPie in this process, as its own tests do: starting it takes half a second."""
+    folder = tmp_path / "httpie"  # HTTPie's settings: none of this machine's, and no looking for updates
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"disable_update_warnings": True}))
+
+    def run(*arguments: str) -> Ran:
+        with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
+            environment = Environment(
+                config_dir=folder, stdin=None, stdout=out, stdout_isatty=False, stderr=err, stderr_isatty=False
+            )
+            status = main(["http", "--check-status", f"--verify={ca}", *arguments], environment)
+            for stream in (out, err):
+                stream.seek(0)
+            return Ran(int(status), out.read(), err.read())
+
+    return run
 
 
 #: What the program ``http`` does; it is not always beside Python.
-HTTP = "import sys; from httpie.__main__ import main; sys.argv[0] = 'http'; sys.exit(main())"
+PROGRAM = "import sys; from httpie.__main__ import main; sys.argv[0] = 'http'; sys.exit(main())"
 
 
-def http(ca: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run HTTPie."""
-    program = [sys.executable, "-c", HTTP, "--ignore-stdin", "--check-status", f"--verify={ca}"]
-    return subprocess.run([*program, *arguments], capture_output=True, check=False, text=True, timeout=60)
-
-
-def test_a_variable_by_name(server: Server, ca: str, config: Path, key_env: str) -> None:
+def test_the_program_finds_the_plugin(server: Server, ca: str, home: Path, key_env: str) -> None:
     """``-a NAME`` reads ``$NAME``; the key is not in the command line."""
-    ran = http(ca, "-A", "bearer-env", "-a", key_env, server.url())
+    program = [sys.executable, "-c", PROGRAM, "--ignore-stdin", "--check-status", f"--verify={ca}"]
+    command = [*program, "-A", "bearer-env", "-a", key_env, server.url()]
+    ran = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
     assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "welcome", "")
     assert authorizations(server) == [f"Bearer {KEY}"]
 
 
-def test_the_default_variable(server: Server, ca: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_by_name(server: Server, http: Http, key_env: str) -> None:
+    """``-a NAME`` reads ``$NAME``; the key is not in the command line."""
+    assert http("-A", "bearer-env", "-a", key_env, server.url()) == Ran(0, "welcome", "")
+
+
+def test_the_default_variable(server: Server, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without ``-a`` it is ``$BEARER_TOKEN``."""
     monkeypatch.setenv("BEARER_TOKEN", KEY)
-    assert http(ca, "-A", "bearer-env", server.url()).returncode == 0
+    assert http("-A", "bearer-env", server.url()).returncode == 0
 
 
-def test_a_file(server: Server, ca: str, config: Path, tmp_path: Path) -> None:
+def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
     """``-a @PATH`` reads a file."""
     (tmp_path / "key").write_text(KEY + "\n")
-    assert http(ca, "-A", "bearer-env", "-a", f"@{tmp_path / 'key'}", server.url()).returncode == 0
+    assert http("-A", "bearer-env", "-a", f"@{tmp_path / 'key'}", server.url()).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -113,9 +140,9 @@ def test_a_file(server: Server, ca: str, config: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_error_is_one_line(arguments: list[str], message: str, server: Server, ca: str, config: Path) -> None:
+def test_an_error_is_one_line(arguments: list[str], message: str, server: Server, http: Http) -> None:
     """The error is HTTPie's own, in words of its options, without a traceback and the key; nothing is sent."""
-    ran = http(ca, "-A", "bearer-env", *arguments, server.url())
+    ran = http("-A", "bearer-env", *arguments, server.url())
     assert ran.returncode == 1
     (line,) = ran.stderr.strip().splitlines()
     assert line.startswith(f"http: error: {message}")
@@ -126,10 +153,10 @@ def test_an_error_is_one_line(arguments: list[str], message: str, server: Server
 LOCAL_ONLY = "use https://, or, if you trust that path, -A bearer-env-local (this machine only)"
 
 
-def test_plain_http_is_refused(serve: Serve, ca: str, config: Path, key_env: str) -> None:
+def test_plain_http_is_refused(serve: Serve, http: Http, key_env: str) -> None:
     """The message names the option that allows plain HTTP to this machine."""
     server = serve(keyed(KEY), tls=False)
-    ran = http(ca, "-A", "bearer-env", "-a", key_env, server.url())
+    ran = http("-A", "bearer-env", "-a", key_env, server.url())
     assert ran.returncode == 1
     assert "http: error: InsecureTransportError: the key was not sent to http://localhost:" in ran.stderr
     assert LOCAL_ONLY in ran.stderr
@@ -137,10 +164,10 @@ def test_plain_http_is_refused(serve: Serve, ca: str, config: Path, key_env: str
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_plain_http_to_this_machine_is_allowed(host: str, serve: Serve, ca: str, config: Path, key_env: str) -> None:
+def test_plain_http_to_this_machine_is_allowed(host: str, serve: Serve, http: Http, key_env: str) -> None:
     """``-A bearer-env-local`` sends the key to a server on this machine."""
     server = serve(keyed(KEY), tls=False)
-    ran = http(ca, "-A", "bearer-env-local", "-a", key_env, server.url(host=host))
+    ran = http("-A", "bearer-env-local", "-a", key_env, server.url(host=host))
     assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "welcome", "")
 
 
@@ -166,18 +193,18 @@ def test_another_machine_is_not_local(host: str, key_env: str) -> None:
     assert "Authorization" not in request.headers
 
 
-def test_a_session_on_disk_has_no_key(server: Server, ca: str, config: Path, key_env: str, tmp_path: Path) -> None:
+def test_a_session_on_disk_has_no_key(server: Server, http: Http, key_env: str, tmp_path: Path) -> None:
     """HTTPie stores what ``-a`` said, and the next call reads the key anew."""
     path = tmp_path / "session.json"
-    assert http(ca, "-A", "bearer-env", "-a", key_env, f"--session={path}", server.url()).returncode == 0
+    assert http("-A", "bearer-env", "-a", key_env, f"--session={path}", server.url()).returncode == 0
     assert KEY not in path.read_text()
-    assert http(ca, f"--session={path}", server.url()).returncode == 0
+    assert http(f"--session={path}", server.url()).returncode == 0
 
 
-def test_verbose_output_shows_the_key(server: Server, ca: str, config: Path, key_env: str) -> None:
+def test_verbose_output_shows_the_key(server: Server, http: Http, key_env: str) -> None:
     """HTTPie prints the headers that it sends if it is asked to, which a plugin cannot prevent."""
-    assert KEY in http(ca, "--verbose", "-A", "bearer-env", "-a", key_env, server.url()).stdout
-    assert KEY not in http(ca, "--print=hb", "-A", "bearer-env", "-a", key_env, server.url()).stdout
+    assert KEY in http("--verbose", "-A", "bearer-env", "-a", key_env, server.url()).stdout
+    assert KEY not in http("--print=hb", "-A", "bearer-env", "-a", key_env, server.url()).stdout
 
 
 @pytest.mark.parametrize("plugin", [BearerEnvPlugin, BearerEnvLocalPlugin])

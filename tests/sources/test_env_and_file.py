@@ -386,12 +386,14 @@ def test_a_blank_variable_has_no_hint(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestFile:
     """What only the file has."""
 
-    def test_the_path_is_expanded_at_each_request(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_the_path_is_expanded_at_each_request(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: Path
+    ) -> None:
         """``~`` and ``$VAR`` stand for what they stand for when the request is made."""
-        (tmp_path / "home" / "key").write_text("at-home")
+        (home / "key").write_text("at-home")
         (tmp_path / "key").write_text("elsewhere")
         auth = BearerEnvAuth(file="$WHERE/key")
-        monkeypatch.setenv("WHERE", str(tmp_path / "home"))
+        monkeypatch.setenv("WHERE", str(home))
         assert authorized(auth) == "Bearer at-home"
         assert authorized(BearerEnvAuth(file="~/key")) == "Bearer at-home"
         monkeypatch.setenv("WHERE", str(tmp_path))
