@@ -295,7 +295,7 @@ def _write(text: str) -> None:
     except OSError as error:
         # What is left in the buffer would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-        reason = platforms.error_text(error)
+        reason = "its reader closed the pipe" if platforms.is_closed_pipe(error) else platforms.error_text(error)
     else:
         return
     raise _UnwrittenError(reason)

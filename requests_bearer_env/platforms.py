@@ -383,6 +383,16 @@ def error_text(error: OSError) -> str:
     return os.strerror(number)
 
 
+def is_closed_pipe(error: OSError) -> bool:
+    """Return whether a write failed because the reader of the pipe has closed it.
+
+    Windows' C library has no error for a closed pipe, and reports an invalid argument instead (bpo-35754).
+    """
+    from errno import EINVAL
+
+    return isinstance(error, BrokenPipeError) or (WINDOWS and error.errno == EINVAL)
+
+
 def _os_handle(stream: io.FileIO | TextIO) -> int:
     """The Windows handle of a stream."""
     handle: int = import_module("msvcrt").get_osfhandle(stream.fileno())

@@ -780,3 +780,20 @@ def test_threads_start_programs_side_by_side() -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == [b"%d" % number for number in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("error", "on_posix", "on_windows"),
+    [
+        (BrokenPipeError(errno.EPIPE, "x"), True, True),
+        (OSError(errno.EINVAL, "x"), False, True),
+        (OSError(errno.ENOSPC, "x"), False, False),
+    ],
+)
+def test_a_closed_pipe_is_told_by_its_error(
+    error: OSError, on_posix: bool, on_windows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows reports an invalid argument, which has other causes elsewhere."""
+    for windows, expected in ((False, on_posix), (True, on_windows)):
+        monkeypatch.setattr(platforms, "WINDOWS", windows)
+        assert platforms.is_closed_pipe(error) is expected
