@@ -31,7 +31,7 @@ REQUESTS = ["2.20.0", "2.25.1", "2.28.2", "2.31.0", "2.32.5", "2.33.1", "newest"
 CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 
 #: What the suite needs, but for the libraries that it tries this one with.
-TOOLS = ["hypothesis", "pytest", "python-dotenv", "requests-mock", "trustme"]
+TOOLS = ["hypothesis", "pytest", "pytest-xdist", "python-dotenv", "requests-mock", "trustme"]
 
 #: Clients built on requests, for tests/clients.
 CLIENTS = ["dlt", "gql[requests]", "opensearch-py", "pyiceberg", "python-gitlab", "zeep"]
@@ -99,7 +99,7 @@ def tests(session: nox.Session, requests: str) -> None:
         options = [option for warning in OLD_URLLIB3 for option in ("-W", warning)]
         options += [f"--ignore=tests/integration/test_{name}.py" for name in ("httpie", "libraries")]
     session.run("python", "-m", "pip", "list", "--format=freeze")
-    session.run("python", "-m", "pytest", "-q", *options, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *options, *session.posargs)
 
 
 @nox.session(tags=["ci"])
@@ -109,8 +109,8 @@ def niquests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "tests/environments/niquests_session.py", *session.posargs)
 
 
-@nox.session(tags=["windows"])
-@nox.parametrize("release", [nox.param("3.13", id="3.13"), nox.param("3.10", id="3.10")])
+@nox.session
+@nox.parametrize("release", [nox.param("3.13", id="3.13", tags=["ci"]), nox.param("3.10", id="3.10")])
 def windows(session: nox.Session, release: str) -> None:
     """Run the suite, the demo and ``check`` on python.org's Python for Windows, under Wine.
 
@@ -125,7 +125,8 @@ def windows(session: nox.Session, release: str) -> None:
     [wheel] = map(str, Path(wheels).glob("*.whl"))
     wine = ["python", "tests/environments/wine.py"]
     session.run(*wine, "install", release, home, wheel)
-    session.run(*wine, "run", home, "-m", "pytest", "-q", "-o", "faulthandler_timeout=300", *session.posargs)
+    options = ["-n", "auto", "-o", "faulthandler_timeout=300"]
+    session.run(*wine, "run", home, "-m", "pytest", "-q", *options, *session.posargs)
     session.run(*wine, "run", home, "-m", "requests_bearer_env", "demo")
     session.run(*wine, "run", home, "-c", _CHECK)
 
