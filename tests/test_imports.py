@@ -99,7 +99,7 @@ def loaded_by(code: str) -> set[str]:
     return set(result.stdout.split())
 
 
-def test_importing_it_loads_only_what_requests_need() -> None:
+def test_importing_it_loads_what_a_request_needs() -> None:
     """What few programs use is loaded when it is used."""
     loaded = loaded_by("import requests_bearer_env")
     rooms = ("__main__", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix", "sources.cache", "sources.command")

@@ -139,7 +139,7 @@ def test_output_to_a_pipe_is_not_wrapped(columns: str, capsys: Capture, monkeypa
 
 
 class Terminal(io.StringIO):
-    """What a terminal looks like to a program."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -183,7 +183,7 @@ def test_windows_console_decides_about_colours(monkeypatch: pytest.MonkeyPatch) 
     assert on_terminal(monkeypatch).startswith("FAIL  key")
 
 
-def test_terminal_without_a_descriptor_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_without_descriptor_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands in for a terminal, as in a notebook, has no width."""
     monkeypatch.delenv("COLUMNS")
     assert "environment\n" in on_terminal(monkeypatch).splitlines(keepends=True)[0]
@@ -238,7 +238,7 @@ def test_waiting_is_shown_on_a_terminal(serve: Serve, capsys: Capture, monkeypat
 
 
 def test_quick_check_shows_no_waiting(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """Nothing flickers."""
+    """A check that takes no time prints nothing on standard error."""
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     main(["check"])
@@ -246,7 +246,7 @@ def test_quick_check_shows_no_waiting(monkeypatch: pytest.MonkeyPatch, capsys: C
 
 
 def test_lines_are_printed_as_they_are_known(serve: Serve, capsys: Capture) -> None:
-    """A reader sees what is known while the server thinks."""
+    """Each line is printed before the next step begins, which may take seconds."""
     seen: list[str] = []
 
     def app(_: Request) -> Reply:
@@ -257,7 +257,7 @@ def test_lines_are_printed_as_they_are_known(serve: Serve, capsys: Capture) -> N
     assert [line[6:13].strip() for line in seen[0].splitlines()] == ["key", "header", "url"]
 
 
-def test_characters_that_the_output_lacks_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unencodable_characters_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path may have characters that a code page lacks."""
     path = tmp_path / "schlüssel"
     path.write_text(KEY)
@@ -304,7 +304,7 @@ def test_json_says_that_something_failed(capsys: Capture) -> None:
 
 
 def test_json_of_a_warning_is_ok(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the exit status says and what "ok" says are the same."""
+    """ "ok" is true whenever the exit status is 0."""
     monkeypatch.setenv("BEARER_TOKEN", "changeme")
     assert main(["check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"] is True
@@ -408,7 +408,7 @@ def test_last_host_is_no_url(capsys: Capture) -> None:
 
 
 def test_remedies_name_options(capsys: Capture) -> None:
-    """The command line's language, not Python's."""
+    """A remedy names the option of the command line, and not the argument of Python."""
     assert main(["check", "https://a.example/", "--env", "TGW_API_KEY", "--host", "api.example.com"]) == 1
     assert (
         "FAIL  url      the key was not sent to https://a.example because it is bound to api.example.com\n"
@@ -569,7 +569,7 @@ def test_help_is_complete(argv: list[str], text: str, capsys: Capture) -> None:
 
 
 def test_defect_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """The message and traceback of an exception that nobody expected may hold anything."""
+    """The message and traceback of an unexpected exception may hold the key, so neither is shown."""
 
     def examine(*_: Any, **__: Any) -> Iterator[Check]:
         yield Check("key", "ok", "seen")
@@ -697,7 +697,7 @@ def test_demo_points_to_the_check(capsys: Capture) -> None:
 def test_demo_that_fails_says_why(
     error: BaseException, status: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """What keeps the demo from its end is one sentence and a status."""
+    """A demo that fails prints one sentence, and has an exit status of its own."""
 
     def run_demo() -> None:
         raise error

@@ -195,7 +195,7 @@ def test_broken_json_is_refused_before_the_key(key: str) -> None:
     assert (reply.status, said(reply)["detail"][0]["type"]) == (422, "json_invalid")
 
 
-def test_a_route_that_reads_no_json_takes_any_body() -> None:
+def test_a_route_without_json_takes_any_body() -> None:
     """There, the key is the first thing that is looked at."""
     assert ask(both(), "POST", "/v1/audio/transcriptions", "none", b"{").status == 401
     assert ask(both(), "POST", "/v1/audio/transcriptions", "api", b"{").status == 200

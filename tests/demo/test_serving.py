@@ -261,7 +261,7 @@ def test_both_servers_take_both_keys(site: Site) -> None:
             assert requests.get(base + path, headers=headers, verify=site.ca, timeout=10).status_code == 200
 
 
-def test_a_port_is_for_http_and_the_next_for_https() -> None:
+def test_port_is_for_http_and_the_next_for_https() -> None:
     """So that URLs stay the same from one run to the next."""
     port = free_ports()
     with serving.running(port) as site:

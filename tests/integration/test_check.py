@@ -95,7 +95,7 @@ def tunnel() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _trusted(ca: str, key_env: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of someone whose server has a CA of its own."""
+    """Trust the authority, as a user does whose server has a private CA."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca)
 
 
@@ -126,7 +126,7 @@ def date(seconds: float) -> bytes:
 
 
 def pieces_of_key(text: str) -> list[str]:
-    """What of the key is in a text, in pieces of eight characters."""
+    """Return the pieces of the key, eight characters long, that a text has in it."""
     return [KEY[at : at + 8] for at in range(len(KEY) - 7) if KEY[at : at + 8].lower() in text.lower()]
 
 
@@ -247,7 +247,7 @@ def unreached(target: str, **options: Any) -> tuple[str, str]:
 
 
 def test_expired_certificate_fails(serve: Serve) -> None:
-    """The key stays here."""
+    """The request with the key is not sent."""
     server = serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1))
     assert unreached(server.url())[0] == "the server's certificate has expired"
     assert server.seen == []
@@ -347,7 +347,7 @@ def changed_context(monkeypatch: pytest.MonkeyPatch, change: Callable[[ssl.SSLCo
     monkeypatch.setattr(url, "_context", changed)
 
 
-def test_certificate_without_alternative_name_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_without_san_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A common name alone no longer counts (RFC 9525); urllib3 1 still took it."""
     changed_context(monkeypatch, lambda context: setattr(context, "hostname_checks_common_name", False))
     assert refused(make_certificate(tmp_path, names=()), monkeypatch) == (
@@ -357,7 +357,7 @@ def test_certificate_without_alternative_name_fails(tmp_path: Path, monkeypatch:
 
 
 def test_self_signed_certificate_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is its own authority."""
+    """A self-signed certificate is its own authority, so nothing vouches for it."""
     assert refused(make_certificate(tmp_path, self_signed=True), monkeypatch) == (
         "the server's certificate is self-signed, so nothing proves whose it is",
         "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE",
@@ -365,7 +365,7 @@ def test_self_signed_certificate_fails(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1.1 does not look at key identifiers")
-def test_certificate_that_is_refused_by_rules_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_that_breaks_rfc_5280_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python 3.13 verifies as RFC 5280 has it; OpenSSL's own words name the defect."""
     changed_context(
         monkeypatch, lambda context: setattr(context, "verify_flags", context.verify_flags | ssl.VERIFY_X509_STRICT)
@@ -376,8 +376,8 @@ def test_certificate_that_is_refused_by_rules_fails(tmp_path: Path, monkeypatch:
     )
 
 
-def test_mismatch_that_cannot_be_looked_at_is_shown_as_it_is(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names are seen on a second connection, which may fail."""
+def test_mismatch_is_told_without_the_names(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate's names are read on a second connection, which may fail."""
     run, turns = Budget.run, count()
 
     def once(self: Budget, work: Callable[[], Any], at_most: float | None = None) -> Any:
@@ -470,7 +470,7 @@ def test_host_and_port_are_connected_to(target: str, address: tuple[str, int], m
 
 
 def test_name_with_a_final_dot_is_verified(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No certificate has that dot."""
+    """The dot is left out for the certificate, because no certificate has it."""
     look_up = socket.getaddrinfo
 
     def without_dns(_host: Any, *arguments: Any, **options: Any) -> Any:
@@ -481,7 +481,7 @@ def test_name_with_a_final_dot_is_verified(serve: Serve, monkeypatch: pytest.Mon
 
 
 def test_key_in_the_path_is_not_shown(serve: Serve) -> None:
-    """Some services take the key there."""
+    """Some services take the key in the path, as Telegram does."""
     assert not pieces_of_key(repr(checked(serve(keyed(KEY)).url(f"/v1/{quote(KEY, safe='')}"))))
 
 
@@ -505,7 +505,7 @@ def test_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_port_without_tls_fails(raw: RawServe) -> None:
-    """The remedy names the option, in the words of whoever asks."""
+    """The remedy names the argument of Python, or the option of the command line."""
     target = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", tls=False).url().replace("http:", "https:")
     remedy = "correct the port; for a server without TLS: http://, {}"
     assert unreached(target) == ("the port answers, but not with TLS", remedy.format("allow_http=['localhost']"))
@@ -514,7 +514,7 @@ def test_port_without_tls_fails(raw: RawServe) -> None:
 
 
 def test_plain_http_is_refused(serve: Serve) -> None:
-    """What a request would be refused is refused here, with the same words."""
+    """The check refuses such a URL with the same words as a request does."""
     server = serve(keyed(KEY), tls=False)
     detail, remedy = unreached(server.url())
     assert detail.endswith("because plain HTTP shows it to everyone on the network path")
@@ -523,7 +523,7 @@ def test_plain_http_is_refused(serve: Serve) -> None:
 
 
 def test_plain_http_may_be_allowed(serve: Serve) -> None:
-    """There is no certificate to speak of."""
+    """The line says that the connection is plain HTTP, and mentions no certificate."""
     server = serve(keyed(KEY), tls=False)
     found = checked(server.url("/v1"), allow_http="localhost")
     detail = f"{server.url('/v1')}: reached by plain HTTP, which is allowed for this host"
@@ -558,8 +558,8 @@ def test_target_is_what_requests_makes_of_it(location: str, where: str, serve: S
     assert detail == f"GET answered 302 Found with and without the key: it redirects to {where}"
 
 
-def test_redirect_of_an_unwatched_kind_is_no_redirect(serve: Serve) -> None:
-    """What requests does not follow is an answer."""
+def test_status_300_is_no_redirect(serve: Serve) -> None:
+    """Requests does not follow it, so the check takes it for an answer."""
     detail = checked(serve(always(300, Location="/x")).url())["request"].detail
     assert detail == "GET answered 300 Multiple Choices with and without the key: APIs do not answer with this status"
 
@@ -588,7 +588,7 @@ def test_reason_is_read_from_the_beginning(serve: Serve) -> None:
 
 
 def test_body_that_drips_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has come after some seconds counts, also on the request without the key."""
+    """The check reads a body for some seconds only, with the key and without it."""
     monkeypatch.setattr("requests_bearer_env.doctor.request._BODY_PATIENCE", 0.3)
     done = threading.Event()
 
@@ -605,7 +605,7 @@ def test_body_that_drips_is_not_waited_for(authority: Authority, monkeypatch: py
 
 
 def test_silent_body_is_not_waited_for(authority: Authority) -> None:
-    """A body may stop without an end, and the time is kept for everything together."""
+    """A body that stops before its end takes no more than the timeout of all steps together."""
     done = threading.Event()
 
     def stop(_: bytes) -> Iterator[bytes]:
@@ -625,8 +625,8 @@ def test_truncated_body_does_not_matter(raw: RawServe) -> None:
     assert checked(server.url())["request"].detail == f'{REFUSED}; it says "short"'
 
 
-def test_body_that_cannot_be_decoded_does_not_matter(raw: RawServe) -> None:
-    """The body claims an encoding that it has not."""
+def test_undecodable_body_does_not_matter(raw: RawServe) -> None:
+    """The body is not in the encoding that its header names."""
     server = raw(b"HTTP/1.1 401 No\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!")
     assert checked(server.url())["request"].detail == REFUSED
 
@@ -635,7 +635,7 @@ def test_body_that_cannot_be_decoded_does_not_matter(raw: RawServe) -> None:
     "echo", [KEY, KEY.upper(), quote(KEY, safe=""), " ".join(KEY[at : at + 4] for at in range(76))]
 )
 def test_key_that_a_server_repeats_is_hidden(echo: str, raw: RawServe) -> None:
-    """In the status line, a header or the body."""
+    """The key is hidden in the status line, in a header and in the body."""
     answer = f'HTTP/1.1 401 {echo}\r\nWWW-Authenticate: Bearer error="{echo}"\r\n\r\n{{"detail": "{echo}"}}'
     shown = repr(checked(raw(answer.encode("latin-1")).url()))
     assert not pieces_of_key("".join(filter(str.isalnum, shown)))
@@ -719,7 +719,7 @@ def test_key_that_is_gone_at_the_request_fails(serve: Serve) -> None:
     ],
 )
 def test_what_is_no_answer_is_explained(answer: bytes, words: str, raw: RawServe) -> None:
-    """A server that hangs up or speaks something else is one sentence."""
+    """A server that closes the connection, or speaks another protocol, is named in one sentence."""
     checks = diagnose(BearerEnvAuth("TGW_API_KEY"), raw(answer).url())
     assert checks[3][:3] == ("request", "fail", f"GET: {words}")
     assert checks[-1].detail == "the request was not answered; failed: request"
@@ -738,7 +738,7 @@ def test_request_without_an_answer_is_left_out(authority: Authority) -> None:
 
 
 def test_request_gets_the_time_that_is_left(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All steps together take no longer than they may."""
+    """The timeout is for all steps together, so each request gets what is left of it."""
     seen: list[float] = []
     send = HTTPAdapter.send
 
@@ -752,7 +752,7 @@ def test_request_gets_the_time_that_is_left(serve: Serve, monkeypatch: pytest.Mo
 
 
 def test_silent_server_is_not_waited_for(serve: Serve) -> None:
-    """A server that never answers takes the time there is, and no more."""
+    """A server that never answers takes no longer than the timeout."""
     done = threading.Event()
 
     def app(_: Request) -> Reply:
@@ -765,7 +765,7 @@ def test_silent_server_is_not_waited_for(serve: Serve) -> None:
 
 
 def test_slow_headers_are_not_waited_for(authority: Authority) -> None:
-    """A header that comes letter by letter never trips a socket's timeout, but the time is limited in all."""
+    """A header that comes letter by letter never trips a socket's timeout, but it trips the check's."""
     done = threading.Event()
 
     def drip(_: bytes) -> Iterator[bytes]:
@@ -815,7 +815,7 @@ def test_netrc_entry_warns(entry: str, serve: Serve, home: Path) -> None:
     assert authorizations(server) == [f"Bearer {KEY}", None]
 
 
-def test_netrc_entry_for_another_host_is_none(serve: Serve, home: Path) -> None:
+def test_netrc_entry_for_another_host_is_ignored(serve: Serve, home: Path) -> None:
     """The entries of other hosts do not matter here."""
     write_netrc(home, "machine elsewhere.example login hunter1 password hunter2\n")
     assert "netrc" not in checked(serve(keyed(KEY)).url())
@@ -852,7 +852,7 @@ def test_wrong_certificate_behind_a_proxy_is_told(
 
 
 def test_proxy_that_wants_credentials_is_told(raw: RawServe, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 407 on the way is the proxy's."""
+    """The proxy has answered 407, and not the server."""
     proxy = raw(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", tls=False)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url())
     found = checked(serve(keyed(KEY)).url())
@@ -861,16 +861,16 @@ def test_proxy_that_wants_credentials_is_told(raw: RawServe, serve: Serve, monke
     assert found["proxy"].remedy == "the answer may come from the proxy; to connect directly, name the host in NO_PROXY"
 
 
-def test_proxy_that_is_not_there_is_told(serve: Serve, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refused connection to the proxy is not the server's."""
+def test_unreachable_proxy_is_told(serve: Serve, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the proxy, because the server was not reached."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port}")
     found = checked(serve(keyed(KEY)).url())
     assert found["request"].detail == "GET: the proxy cannot be reached"
 
 
 @pytest.mark.parametrize("proxy", ["http://", "http://user:hunter2@", "http:///hunter2", "unknown://hunter2:x@a:1"])
-def test_proxy_that_is_none_is_told(proxy: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address of a proxy that cannot be used is one sentence."""
+def test_unusable_proxy_is_told(proxy: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unusable address of a proxy fails in one sentence, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     found = checked(serve(keyed(KEY)).url())
     assert found["request"].status == "fail"
@@ -897,15 +897,15 @@ def test_no_proxy_is_heeded(serve: Serve, unused_port: int, monkeypatch: pytest.
 
 
 def test_no_log_has_the_key(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """Not even at DEBUG does anything log the key."""
+    """No logger logs the key, at any level."""
     caplog.set_level(logging.DEBUG)
     checked(serve(always(401, WWW_Authenticate=f'Bearer error="{KEY}"')).url())
     assert not pieces_of_key(caplog.text)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 4])
-def test_interrupt_takes_no_key_along(calls: int, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of our frames shows the key when an interrupt leaves them."""
+def test_interrupt_leaves_no_key_in_frames(calls: int, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No frame of the package has the key among its locals when KeyboardInterrupt leaves it."""
     run = Budget.run
     turns = count(1)
 

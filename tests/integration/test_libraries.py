@@ -49,9 +49,7 @@ def test_requests_cache(backend: str, server: Server, ca: str, rotated: BearerEn
     assert OTHER_KEY.encode() not in stored
 
 
-def test_requests_cache_in_json_writes_the_key_as_is_documented(
-    server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path
-) -> None:
+def test_requests_cache_in_json_writes_the_key(server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path) -> None:
     """It removes the header from a request, but not from those in the history; JSON has no way to hide a str."""
     with requests_cache.CachedSession(tmp_path / "cache", backend="filesystem", serializer="json") as session:
         session.get(server.url(), verify=ca, auth=rotated)
@@ -60,7 +58,7 @@ def test_requests_cache_in_json_writes_the_key_as_is_documented(
     assert OTHER_KEY.encode() not in stored
 
 
-def test_requests_cache_calls_the_hooks_twice_to_no_effect(server: Server, ca: str, tmp_path: Path) -> None:
+def test_requests_cache_may_call_hooks_twice(server: Server, ca: str, tmp_path: Path) -> None:
     """A refused key is sent once more, once."""
     vault = Vault("a", "b", OTHER_KEY)
     with requests_cache.CachedSession(tmp_path / "cache") as session:
@@ -73,7 +71,7 @@ def test_requests_cache_calls_the_hooks_twice_to_no_effect(server: Server, ca: s
 
 
 @pytest.mark.parametrize("mount", [False, True])
-def test_requests_cache_puts_no_key_back_after_a_redirect_from_elsewhere(
+def test_cached_redirect_from_elsewhere_gets_no_key(
     mount: bool, serve: Serve, ca: str, key_env: str, tmp_path: Path
 ) -> None:
     """It calls the hooks of the first request with the last answer."""
