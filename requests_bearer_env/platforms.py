@@ -368,6 +368,18 @@ def split_command_line(text: str) -> list[str]:
     return words
 
 
+def quote_for_shell(word: str) -> str:
+    """Quote a word of a command line that is to be pasted, if it needs that: for a POSIX shell, or for Windows' two.
+
+    Neither cmd nor PowerShell takes the other's quotes for everything, but no path there holds a double quote.
+    """
+    if not WINDOWS:
+        import shlex
+
+        return shlex.quote(word)
+    return word if re.fullmatch(r"(?a)[\w+=:./\\-]+", word) else f'"{word}"'
+
+
 def error_text(error: OSError) -> str:
     """Return the system's words for an error, or the name of its class if it has no number.
 

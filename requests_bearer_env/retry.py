@@ -253,15 +253,19 @@ def _changed(auth: Auth, refused: Credential | None, number: int, response: Resp
     credential = cast("Credential", reading.credential)  # or there would have been a MissingKeyError
     if credential != refused:
         return credential
-    _log.info(
-        "%s answered %s to the key of %s (%d characters), and reading it again %s the same key: "
-        "to find out why, run python -m requests_bearer_env check with that source and URL",
-        origin,
-        status,
-        reading.where,
-        credential.key_length,
-        "gave" if asked else "a moment ago gave",
-    )
+    if _log.isEnabledFor(logging.INFO):
+        from .advice import how_to_check  # few programs log this line
+
+        _log.info(
+            "%s answered %s to the key of %s (%d characters), and reading it again %s the same key: "
+            "to find out why, %s",
+            origin,
+            status,
+            reading.where,
+            credential.key_length,
+            "gave" if asked else "a moment ago gave",
+            how_to_check(auth.sources, reading.where, credential, response.request),
+        )
     return None
 
 

@@ -21,8 +21,10 @@ ROOMS = (
     "platforms",
     "credential",
     "destination",
+    "cleaning",
     "sources",
     "replay",
+    "advice",
     "retry",
     "auth",
     "prefix",
@@ -102,8 +104,9 @@ def loaded_by(code: str) -> set[str]:
 def test_importing_it_loads_what_a_request_needs() -> None:
     """What few programs use is loaded when it is used."""
     loaded = loaded_by("import requests_bearer_env")
-    rooms = ("__main__", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix", "sources.cache", "sources.command")
-    assert not {f"requests_bearer_env.{room}" for room in rooms} & loaded
+    rooms = ("__main__", "advice", "cleaning", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix")
+    late = *rooms, "sources.cache", "sources.command"
+    assert not {f"requests_bearer_env.{room}" for room in late} & loaded
     assert not {"argparse", "ctypes", "subprocess", "trustme", "http.server", "unicodedata"} & loaded
 
 

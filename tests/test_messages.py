@@ -1,7 +1,8 @@
-"""Every message of the package's errors, whole: "<what was seen>: <what to do>"."""
+"""Every message of the package's errors, and its log's line on a refusal, whole: "<what was seen>: <what to do>"."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import socket
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import requests_mock
 
 from requests_bearer_env import (
     BearerAuthError,
@@ -544,3 +547,113 @@ def test_a_forbidden_url_is_reported_whole(
         Destination(hosts, allow_http).check(url)
     assert type(caught.value) is error
     assert str(caught.value) == message
+
+
+RUN = "run python -m requests_bearer_env check"
+CALL = "call requests_bearer_env.doctor.diagnose(auth, '{}') and print what it returns"
+MODELS = "https://tgw.example/v1/models"
+
+#: Refused keys: method and URL, the auth, what the log calls the source, and what it says to do.
+REFUSED: list[tuple[str, str, Call, str, str]] = [
+    ("GET", MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}"),
+    ("POST", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method POST {MODELS}"),
+    ("GET", MODELS, auth(), "environment variable BEARER_TOKEN", f"{RUN} --env BEARER_TOKEN {MODELS}"),
+    ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file key {MODELS}"),
+    ("GET", MODELS, auth("FILED"), "file key", f"{RUN} --env FILED {MODELS}"),
+    ("GET", MODELS, auth("NONE", file="key"), "file key", f"{RUN} --file key {MODELS}"),
+    ("GET", MODELS, auth("FILED", file="no"), "file key", f"{RUN} --env FILED {MODELS}"),
+    ("GET", MODELS, auth(provider=print_key), "provider print_key", CALL.format(MODELS)),
+    (
+        "PUT",
+        MODELS,
+        auth("NONE", provider=print_key, ttl=60),
+        "provider print_key",
+        CALL.format(MODELS).replace(")", ", method='PUT')"),
+    ),
+    (
+        "GET",
+        MODELS,
+        auth(provider=command(python(f"print({KEY!r})"))),
+        f"provider {PYTHON}",
+        CALL.format(MODELS),
+    ),
+    (
+        "GET",
+        f"https://user:hunter2@tgw.example:8443/v1/models?page={KEY}#hunter2",
+        auth("K"),
+        "environment variable K",
+        f"{RUN} --env K https://tgw.example:8443/v1/models",
+    ),
+    (
+        "GET",
+        "http://127.0.0.1:5000/v1/models",
+        auth("K", hosts="127.0.0.1", allow_http="127.0.0.1"),
+        "environment variable K",
+        f"{RUN} --env K --allow-http 127.0.0.1 http://127.0.0.1:5000/v1/models",
+    ),
+    ("GET", f"https://a.example/{KEY}", auth("K"), "environment variable K", f"{RUN} --env K URL"),
+    ("GET", f"https://a.example/{KEY}", auth(provider=print_key), "provider print_key", CALL.format("URL")),
+    ("GET", f"https://a.example/{'x' * 3000}", auth("K"), "environment variable K", f"{RUN} --env K URL"),
+    (
+        "GET",
+        MODELS,
+        lambda: MountedAuth({"https://tgw.example/": BearerEnvAuth("K")}),
+        "environment variable K",
+        f"{RUN} --env K {MODELS}",
+    ),
+]
+
+#: The same, with what only a POSIX shell needs quoted in this way.
+POSIX_REFUSED: list[tuple[str, str, Call, str, str]] = [
+    ("GET", MODELS, auth(file="my key"), "file my key", f"{RUN} --file 'my key' {MODELS}"),
+    ("GET", MODELS, auth(file="~/key"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
+    ("GET", MODELS, auth(file="$HERE/key"), "file $HERE/key", f"{RUN} --file '$HERE/key' {MODELS}"),
+    (
+        "GET",
+        "http://[::1]:5000/",
+        auth("K", allow_http="::1"),
+        "environment variable K",
+        f"{RUN} --env K --allow-http ::1 'http://[::1]:5000/'",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "make", "source", "remedy"),
+    [*REFUSED, *(pytest.param(*row, marks=pytest.mark.posix("a POSIX shell's quotes")) for row in POSIX_REFUSED)],
+)
+def test_a_refusal_is_logged_whole(
+    method: str,
+    url: str,
+    make: Call,
+    source: str,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The line ends with the very command that finds out why, without the key and without secrets of the URL."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("key", "my key", "home/key"):
+        Path(name).write_text(KEY)
+    for name, value in {"K": KEY, "BEARER_TOKEN": KEY, "FILED_FILE": "key", "HERE": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    caplog.set_level(logging.INFO, "requests_bearer_env")
+    made: Any = make()
+    with requests_mock.Mocker() as server:
+        server.register_uri(requests_mock.ANY, requests_mock.ANY, status_code=401)
+        requests.request(method, url, auth=made, timeout=10)
+    (message,) = caplog.messages
+    seen, _, advice = message.partition(", and reading it again gave the same key: to find out why, ")
+    assert seen.endswith(f" answered 401 to the key of {source} ({len(KEY)} characters)")
+    assert advice == remedy
+    assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8] in message]
+
+
+def test_a_refusal_that_is_not_logged_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to do is worked out only for a log that shows it."""
+    monkeypatch.setenv("K", KEY)
+    monkeypatch.setattr("requests_bearer_env.advice.how_to_check", None)
+    with requests_mock.Mocker() as server:
+        server.get(MODELS, status_code=401)
+        assert requests.get(MODELS, auth=BearerEnvAuth("K"), timeout=10).status_code == 401

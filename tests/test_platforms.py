@@ -714,6 +714,40 @@ class TestSplitCommandLine:
         assert platforms.split_command_line(line) == [r"C:\Program Files\op.exe", "read", "C:\\x\\", 'a "b"']
 
 
+class TestQuoteForShell:
+    """quote_for_shell."""
+
+    @pytest.mark.parametrize(
+        ("word", "on_posix", "on_windows"),
+        [
+            ("https://a.example:5000/v1/models", None, None),
+            ("--allow-http", None, None),
+            ("my key", "'my key'", '"my key"'),
+            ("~/key", "'~/key'", '"~/key"'),
+            ("https://a.example/a&b", "'https://a.example/a&b'", '"https://a.example/a&b"'),
+            ("https://a.example/%20", None, '"https://a.example/%20"'),
+            ("C:\\key", "'C:\\key'", None),
+            ("%APPDATA%/key", None, '"%APPDATA%/key"'),
+        ],
+    )
+    def test_a_word_is_quoted_where_it_needs_it(
+        self, word: str, on_posix: str | None, on_windows: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """None stands for a word that stays as it is."""
+        for windows, quoted in ((False, on_posix), (True, on_windows)):
+            monkeypatch.setattr(platforms, "WINDOWS", windows)
+            assert platforms.quote_for_shell(word) == (quoted or word)
+
+    @pytest.mark.posix("a POSIX shell")
+    def test_the_shell_reads_the_word(self) -> None:
+        """Whatever is in it."""
+        word = "a $HOME `b` \"c\" 'd' \\ ;&|*~#!"
+        run = subprocess.run(
+            ["sh", "-c", f"printf %s {platforms.quote_for_shell(word)}"], capture_output=True, check=True, text=True
+        )
+        assert run.stdout == word
+
+
 class TestErrorText:
     """error_text."""
 

@@ -6,7 +6,8 @@ from netrc import NetrcParseError
 
 from requests.utils import get_netrc_auth
 
-from .cleaning import bare_proxy
+from requests_bearer_env.cleaning import bare_proxy
+
 from .report import Check
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from requests.utils import select_proxy
 
 from requests_bearer_env.auth import BearerEnvAuth
+from requests_bearer_env.cleaning import bare_url, printable
 from requests_bearer_env.errors import PYTHON, BearerAuthError, MissingKeyError, clear_frames
 from requests_bearer_env.mounts import MountedAuth
 
 from .answer import explain_answers
 from .budget import Budget
-from .cleaning import bare_url, printable
 from .clock import check_clock
 from .environment import check_netrc, check_proxy
 from .failure import explain_failure

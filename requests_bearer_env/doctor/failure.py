@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from requests import exceptions
 
 from requests_bearer_env import platforms
-
-from .cleaning import untrusted
+from requests_bearer_env.cleaning import untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

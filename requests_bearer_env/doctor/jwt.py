@@ -10,7 +10,8 @@ import re
 from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from .cleaning import untrusted
+from requests_bearer_env.cleaning import untrusted
+
 from .report import Check, Status, span
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from requests_bearer_env.challenge import parse_challenge
-
-from .cleaning import untrusted
+from requests_bearer_env.cleaning import untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

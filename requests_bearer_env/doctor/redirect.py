@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 from requests.sessions import SessionRedirectMixin
 
 from requests_bearer_env.auth import BearerEnvAuth
+from requests_bearer_env.cleaning import bare_url
 from requests_bearer_env.destination import origin_of
 from requests_bearer_env.mounts import MountedAuth
-
-from .cleaning import bare_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

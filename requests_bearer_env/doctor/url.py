@@ -18,9 +18,9 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from requests_bearer_env import platforms
+from requests_bearer_env.cleaning import bare_url, untrusted
 from requests_bearer_env.destination import origin_of
 
-from .cleaning import bare_url, untrusted
 from .failure import HOST_MISMATCH, explain_failure
 from .report import Check, span, worded
 

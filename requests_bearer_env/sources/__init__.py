@@ -113,6 +113,10 @@ class Sources:
             self._stands = hash(refused), reading.where, time.monotonic() + self._remembered
         return reading, True
 
+    def named(self, where: str) -> Source:
+        """The source that a reading came from, by its words; a file that a variable names is the variable's."""
+        return next((source for source in self.each if source.where() == where), self.each[0])
+
     def forget(self, refused: Credential, since: int) -> None:
         """Drop a cached key if it is the one that the server refused; see `Source.forget`."""
         for source in self.each:

@@ -112,6 +112,14 @@ class Source(ABC):
         """What may explain why there is no key. Only a failure asks for it."""
         return Hint()
 
+    @abstractmethod
+    def where(self) -> str:
+        """The source in words, as `Reading.where` has it."""
+
+    def check_option(self) -> tuple[str, str] | None:
+        """The option of ``check`` that names this source; None if a command line cannot name it."""
+        return None
+
     def forget(self, refused: Credential, since: int) -> None:
         """Drop a cached key if it is the one that the server refused; most sources cache none.
 

@@ -63,6 +63,12 @@ class EnvSource(Source):
         reading = read_value(os.getenv(self._name, ""), self._where, "")
         return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
 
+    def where(self) -> str:
+        return self._where
+
+    def check_option(self) -> tuple[str, str]:
+        return "--env", self._name
+
     def file(self) -> FileSource | None:
         """The file that ``$NAME_FILE`` names, if it names one."""
         path = os.getenv(self._file_name, "").strip()

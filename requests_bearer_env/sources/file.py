@@ -72,6 +72,12 @@ class FileSource(Source):
             return self._look()
         raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
 
+    def where(self) -> str:
+        return self._given
+
+    def check_option(self) -> tuple[str, str]:
+        return "--file", self._path
+
     def _look(self) -> Reading:
         """Read the file once."""
         path = platforms.expand(self._path)

@@ -60,7 +60,6 @@ class ProviderSource(Source):
         raise failure
 
     def where(self) -> str:
-        """The provider in words."""
         # Not its repr: that of a functools.partial shows the arguments.
         return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import shlex
 import socket
 import ssl
 import threading
@@ -29,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
+from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose, url
 from requests_bearer_env.doctor.budget import Budget
@@ -891,6 +893,25 @@ def test_no_proxy_is_heeded(serve: Serve, unused_port: int, monkeypatch: pytest.
     found = checked(serve(keyed(KEY)).url())
     assert "proxy" not in found
     assert found["request"].status == "ok"
+
+
+# What the log says to run
+
+
+@pytest.mark.posix("a POSIX shell's quotes")
+@pytest.mark.parametrize("tls", [True, False])
+def test_command_in_the_log_finds_out_why(
+    tls: bool, serve: Serve, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It checks the key and the URL of the request that was refused."""
+    caplog.set_level(logging.INFO, "requests_bearer_env")
+    server = serve(keyed(OTHER_KEY), tls=tls)
+    auth = BearerEnvAuth("TGW_API_KEY", allow_http="localhost")
+    assert requests.post(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
+    words = shlex.split(caplog.messages[0].partition("run python -m requests_bearer_env ")[2])
+    assert main(words) == 1
+    assert "FAIL  request  POST answered 401 Unauthorized: " in capsys.readouterr().out
+    assert [(request.method, request.target) for request in server.seen] == [("POST", "/v1/a%20b")] * 2
 
 
 # The key is shown nowhere

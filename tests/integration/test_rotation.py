@@ -59,7 +59,7 @@ def test_the_same_key_is_not_sent_again(
     assert authorizations(server) == [OLD]
     origin = server.url().rstrip("/")
     key = "the key of environment variable TGW_API_KEY (76 characters)"
-    remedy = "to find out why, run python -m requests_bearer_env check with that source and URL"
+    remedy = f"to find out why, run python -m requests_bearer_env check --env TGW_API_KEY {server.url()}"
     assert caplog.messages == [f"{origin} answered 401 to {key}, and reading it again gave the same key: {remedy}"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.INFO]
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from requests_bearer_env.destination import origin_of
+from .destination import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from requests_bearer_env.credential import Credential
+    from .credential import Credential
 
 #: Characters of such text that are looked at, and shown.
 _READ, _SHOWN = 2048, 200
@@ -111,10 +111,21 @@ def _grams(text: str, size: int) -> set[str]:
     return {text[start : start + size] for start in range(len(text) - size + 1)} if size else set()
 
 
-def bare_url(url: str, *credentials: Credential) -> str:
+def is_harmless(text: str, *credentials: Credential) -> bool:
+    """Whether such a text may be shown as it is, in full: one line of visible ASCII that has nothing of the keys."""
+    plain = text.isascii() and text.isprintable() and len(text) <= _READ
+    return plain and untrusted(text, *credentials) == untrusted(text)
+
+
+def without_secrets(url: str) -> str:
     """Return scheme, host, port and path of a URL: what else is in it may be secret."""
     path = re.split(r"[?#]", url)[0].split("/")[3:]
-    return untrusted("/".join([str(origin_of(url)), *path]), *credentials)
+    return "/".join([str(origin_of(url)), *path])
+
+
+def bare_url(url: str, *credentials: Credential) -> str:
+    """Return what may be shown of a URL that others may have chosen."""
+    return untrusted(without_secrets(url), *credentials)
 
 
 def bare_proxy(proxy: str) -> str:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from requests_bearer_env.cleaning import bare_proxy, bare_url, printable, untrusted
 from requests_bearer_env.credential import Credential
-from requests_bearer_env.doctor.cleaning import bare_proxy, bare_url, printable, untrusted
 from tests.helpers import KEY, OTHER_KEY
 
 CREDENTIAL = Credential(f"Bearer {KEY}")

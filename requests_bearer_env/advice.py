@@ -1,0 +1,42 @@
+"""What to run to find out why a server refuses a key: a command line to paste, or a call in Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import platforms
+from .cleaning import is_harmless, without_secrets
+from .destination import origin_of
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+    from .credential import Credential
+    from .sources import Sources
+
+_HIDDEN_URL = "URL"
+
+
+def how_to_check(sources: Sources, where: str, credential: Credential, request: PreparedRequest) -> str:
+    """Say how to check the key of a request that was refused.
+
+    The command line can name an environment variable and a file, but no function.
+
+    Args:
+        sources: The sources of the auth whose key was sent.
+        where: The source that the key came from, in words.
+        credential: The header's value; a URL with a part of it is not shown.
+        request: The request; of its URL, user, query and fragment are left out because they may be secret.
+    """
+    url = without_secrets(str(request.url))
+    url = url if is_harmless(url, credential) else _HIDDEN_URL
+    method = str(request.method).upper()
+    option = sources.named(where).check_option()
+    if option is None:
+        more = "" if method == "GET" else f", method={method!r}"
+        return f"call requests_bearer_env.doctor.diagnose(auth, {url!r}{more}) and print what it returns"
+    words = [*option, *(() if method == "GET" else ("--method", method))]
+    origin = origin_of(request.url)
+    if origin is not None and origin.scheme == "http":
+        words += ["--allow-http", origin.host.strip("[]")]
+    return f"run python -m requests_bearer_env check {' '.join(map(platforms.quote_for_shell, [*words, url]))}"
