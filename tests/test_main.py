@@ -304,7 +304,7 @@ def test_json_says_that_something_failed(capsys: Capture) -> None:
 
 
 def test_json_of_a_warning_is_ok(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ "ok" is true whenever the exit status is 0."""
+    """The member ``ok`` is true whenever the exit status is 0."""
     monkeypatch.setenv("BEARER_TOKEN", "changeme")
     assert main(["check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"] is True

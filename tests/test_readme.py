@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import types
@@ -21,6 +22,7 @@ import pytest
 import requests
 import requests_mock
 import urllib3.util.connection
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 import requests_bearer_env
 from requests_bearer_env import BearerEnvAuth, command, errors
@@ -28,7 +30,7 @@ from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo.app import _ROUTES, WORDS, TextGenerationWebUI
 from requests_bearer_env.demo.server import Request
 from requests_bearer_env.demo.steps import run as run_demo
-from tests.helpers import KEY, Serve, make_program
+from tests.helpers import KEY, Proxy, Serve, keyed, make_program
 
 ROOT = Path(__file__).parent.parent
 ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
@@ -376,6 +378,48 @@ def test_openssl_makes_an_accepted_certificate(tmp_path: Path) -> None:
     context.load_cert_chain(tmp_path / "tgw-cert.pem", tmp_path / "tgw-key.pem")
     with Server(lambda _: Reply(200), context) as server:
         assert requests.get(server.url(), verify=str(tmp_path / "tgw-cert.pem"), timeout=10).status_code == 200
+
+
+@needs_bash
+def test_one_file_has_public_and_own_cas(tmp_path: Path, ca: str) -> None:
+    """Requests trusts only what is in the file, so the file has to have both."""
+    shutil.copy(ca, tmp_path / "tgw-cert.pem")
+    bash(one("certifi").replace("python3", shlex.quote(sys.executable)), tmp_path)
+    subjects = [
+        {str(entry["subject"]) for entry in ssl.create_default_context(cafile=file).get_ca_certs()}
+        for file in (DEFAULT_CA_BUNDLE_PATH, ca, str(tmp_path / "all-cas.pem"))
+    ]
+    assert subjects[0]
+    assert subjects[1]
+    assert subjects[2] == subjects[0] | subjects[1]
+
+
+@pytest.mark.posix("env")
+@pytest.mark.parametrize("name", TEXTS)
+def test_check_runs_with_the_variables_of_a_unit(name: str, serve: Serve, tmp_path: Path, ca: str) -> None:
+    """The command but for sudo, with a key, a CA and a proxy of this machine."""
+    (typed,) = re.findall(r"`sudo -u app (env [^`]*) \.\.\.`", TEXTS[name])
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").chmod(0o600)
+    with Proxy() as proxy:
+        for there, here in (
+            ("/etc/app/tgw_api_key", str(tmp_path / "key")),
+            ("/etc/app/ca.pem", ca),
+            ("http://proxy.example:3128", proxy.url),
+            ("/srv/app/.venv/bin/python", sys.executable),
+        ):
+            assert there in typed
+            typed = typed.replace(there, here)
+        ran = subprocess.run(
+            [*shlex.split(typed), "--env", "TGW_API_KEY", serve(keyed(KEY)).url()],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "ok    verdict  the server accepts the key" in ran.stdout
+    assert len(proxy.seen) == 2
 
 
 @pytest.mark.parametrize("title", ["Try it", "Test it"])

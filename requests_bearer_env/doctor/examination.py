@@ -22,7 +22,7 @@ from .file import check_file
 from .jwt import check_jwt
 from .key import check_header, find_key
 from .report import Check, refused, worded, worst
-from .request import environment_settings, send
+from .request import bundle_variable, environment_settings, send
 from .url import check_url, prepare_url
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _examine_network(
         except BearerAuthError as error:  # the key was there a moment ago
             yield refused("request", error, wording)
         except Exception as error:
-            detail, remedy = explain_failure(error, budget.seconds)
+            detail, remedy = explain_failure(error, budget.seconds, bundle_variable(settings["verify"]))
             yield Check("request", "fail", f"{method}: {detail}", worded(remedy, wording))
             verdict = "the request was not answered"
         else:

@@ -40,6 +40,17 @@ _UNKNOWN_ISSUER = (
 )
 _CERTIFICATES.update({20: _UNKNOWN_ISSUER, 21: _UNKNOWN_ISSUER})
 
+#: What to do about the same where the environment already names a file of trusted CAs.
+_ADD_ISSUER = (
+    "add the CA's certificate there; with a public CA, unset the variable, or have the server send the whole chain"
+)
+_WITH_BUNDLE = {
+    18: "get that certificate from the server's owner and add it there",
+    19: "add that CA's certificate there; if the server has none, a proxy replaces it",
+    20: _ADD_ISSUER,
+    21: _ADD_ISSUER,
+}
+
 #: Certificates that are not for the host in the URL.
 HOST_MISMATCH = frozenset({62, 64})
 
@@ -92,12 +103,13 @@ _DEAD_PROXY = (
 _TUNNEL = re.compile(r"Tunnel connection failed: ([1-5][0-9]{2})", re.ASCII)
 
 
-def explain_failure(error: BaseException, seconds: float) -> tuple[str, str]:
+def explain_failure(error: BaseException, seconds: float, bundle: str = "") -> tuple[str, str]:
     """Say what went wrong, and what to do.
 
     Args:
         error: What requests, or a socket, raised.
         seconds: How long was waited, if it was too long.
+        bundle: The variable that names the trusted CAs, with its value; blank if none does.
 
     Returns:
         The problem and the remedy, which may have fields of `requests_bearer_env.errors.Wording`.
@@ -105,7 +117,7 @@ def explain_failure(error: BaseException, seconds: float) -> tuple[str, str]:
     errors = list(_causes(error))
     for cause in errors:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _explain_certificate(cause)
+            return _explain_certificate(cause, bundle)
     if any(isinstance(cause, ssl.SSLError) and getattr(cause, "reason", "") in _NOT_TLS for cause in errors):
         return "the port answers, but not with TLS", "correct the port; for a server without TLS: http://, {allow_http}"
     tunnel = next(filter(None, (_TUNNEL.search(str(cause)) for cause in errors)), None)
@@ -125,15 +137,16 @@ def explain_failure(error: BaseException, seconds: float) -> tuple[str, str]:
     return f"the request failed ({reason})", "see whether this machine reaches the host at all"
 
 
-def _explain_certificate(error: ssl.SSLCertVerificationError) -> tuple[str, str]:
+def _explain_certificate(error: ssl.SSLCertVerificationError, bundle: str) -> tuple[str, str]:
     """Say what is wrong with a certificate, in OpenSSL's words where this package has none."""
-    known = _CERTIFICATES.get(error.verify_code)
-    if known is not None:
-        return known
-    return (
+    code = error.verify_code
+    detail, remedy = _CERTIFICATES.get(code) or (
         f"the server's certificate is refused: {untrusted(str(error.verify_message))} (OpenSSL)",
         "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
     )
+    if not bundle or code in HOST_MISMATCH:
+        return detail, remedy
+    return f"{detail}; {bundle} is used instead of the public CAs", _WITH_BUNDLE.get(code, remedy)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -69,6 +70,16 @@ def environment_settings(url: str) -> dict[str, Any]:
     """Return what the environment says about proxies and trusted CAs, as arguments of `requests.Session.send`."""
     with requests.Session() as session:
         return dict(session.merge_environment_settings(url, {}, True, None, None))
+
+
+def bundle_variable(verify: object) -> str:
+    """Return the variable that names the trusted CAs, with its value; blank if requests' own CAs are trusted.
+
+    Args:
+        verify: The ``verify`` of `environment_settings`.
+    """
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests.Session.merge_environment_settings reads them
+    return next((f"{name}={verify}" for name in names if os.environ.get(name) == verify), "")
 
 
 def send(url: str, method: str, auth: AuthBase | None, settings: Mapping[str, Any], budget: Budget) -> Answer:

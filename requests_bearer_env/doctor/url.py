@@ -23,6 +23,7 @@ from requests_bearer_env.destination import origin_of
 
 from .failure import HOST_MISMATCH, explain_failure
 from .report import Check, span, worded
+from .request import bundle_variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,19 +68,21 @@ def check_url(
     """
     where = bare_url(url, *keys)
     origin = cast("Origin", origin_of(url))
+    bundle = bundle_variable(verify)
     try:
         context = _context(verify) if origin.scheme == "https" else None
     except OSError as error:
         reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else platforms.error_text(error)
-        detail = f"{where}: the file of trusted CAs that the environment names cannot be used ({reason})"
-        return Check("url", "fail", detail, "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE")
+        detail = f"{where}: {bundle or 'the file of trusted CAs in certifi'} cannot be used ({reason})"
+        remedy = f"correct {bundle.partition('=')[0]}" if bundle else "install certifi anew"
+        return Check("url", "fail", detail, remedy)
     if proxy:
         detail = f"{where}: a proxy is used, so only the request shows whether the server is reached"
         return Check("url", "ok", detail)
     try:
         end = budget.run(lambda: _certificate_end(origin, context, budget.left))
     except Exception as error:
-        detail, remedy = explain_failure(error, budget.seconds)
+        detail, remedy = explain_failure(error, budget.seconds, bundle)
         if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in HOST_MISMATCH:
             detail, remedy = _explain_mismatch(origin, verify, budget, keys) or (detail, remedy)
         host = origin.host.strip("[]")

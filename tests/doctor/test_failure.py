@@ -167,6 +167,37 @@ def test_each_failure_has_a_sentence(error: BaseException, words: tuple[str, str
         assert explain_failure(raised, 2.5) == words
 
 
+BUNDLE = "REQUESTS_CA_BUNDLE=/etc/ca.pem"
+ADD_ISSUER = (
+    "add the CA's certificate there; with a public CA, unset the variable, or have the server send the whole chain"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (9, "see whether this machine's clock is slow"),
+        (10, "have it renewed; if it was, see whether this machine's clock is fast"),
+        (18, "get that certificate from the server's owner and add it there"),
+        (19, "add that CA's certificate there; if the server has none, a proxy replaces it"),
+        (20, ADD_ISSUER),
+        (21, ADD_ISSUER),
+        (85, "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly"),
+    ],
+)
+def test_file_of_cas_is_named_where_it_counts(code: int, remedy: str) -> None:
+    """Requests trusts the CAs in that file alone, so the CA may be missing there, or be what has expired."""
+    detail = explain_failure(unverified(code), 1)[0]
+    told = f"{detail}; {BUNDLE} is used instead of the public CAs", remedy
+    assert explain_failure(unverified(code), 1, BUNDLE) == told
+
+
+@pytest.mark.parametrize("code", [62, 64])
+def test_file_of_cas_does_not_matter_for_a_name(code: int) -> None:
+    """The certificate was verified, and is for another host."""
+    assert explain_failure(unverified(code), 1, BUNDLE) == explain_failure(unverified(code), 1)
+
+
 def test_number_of_windows_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """os.strerror() knows no Winsock number, so the platform's own words are taken."""
     monkeypatch.setattr(platforms, "error_text", lambda error: f"words for {error.errno}")

@@ -240,6 +240,11 @@ def test_certificate_that_ends_soon_warns(days: float, status: str, remedy: str,
     assert found["request"].status == "ok"
 
 
+def only_cas_in(name: str = "REQUESTS_CA_BUNDLE") -> str:
+    """What is said of a variable that names the trusted CAs."""
+    return f"; {name}={os.environ[name]} is used instead of the public CAs"
+
+
 def unreached(target: str, **options: Any) -> tuple[str, str]:
     """What is said of a URL that no request is sent to, after the URL itself, and what to do."""
     found = checked(target, **options)
@@ -251,7 +256,7 @@ def unreached(target: str, **options: Any) -> tuple[str, str]:
 def test_expired_certificate_fails(serve: Serve) -> None:
     """The request with the key is not sent."""
     server = serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1))
-    assert unreached(server.url())[0] == "the server's certificate has expired"
+    assert unreached(server.url())[0] == f"the server's certificate has expired{only_cas_in()}"
     assert server.seen == []
 
 
@@ -360,9 +365,10 @@ def test_certificate_without_san_fails(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_self_signed_certificate_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A self-signed certificate is its own authority, so nothing vouches for it."""
-    assert refused(make_certificate(tmp_path, self_signed=True), monkeypatch) == (
-        "the server's certificate is self-signed, so nothing proves whose it is",
-        "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE",
+    seen = refused(make_certificate(tmp_path, self_signed=True), monkeypatch)
+    assert seen == (
+        f"the server's certificate is self-signed, so nothing proves whose it is{only_cas_in()}",
+        "get that certificate from the server's owner and add it there",
     )
 
 
@@ -372,8 +378,9 @@ def test_certificate_that_breaks_rfc_5280_fails(tmp_path: Path, monkeypatch: pyt
     changed_context(
         monkeypatch, lambda context: setattr(context, "verify_flags", context.verify_flags | ssl.VERIFY_X509_STRICT)
     )
-    assert refused(make_certificate(tmp_path, key_identifier=False), monkeypatch) == (
-        "the server's certificate is refused: Missing Authority Key Identifier (OpenSSL)",
+    seen = refused(make_certificate(tmp_path, key_identifier=False), monkeypatch)
+    assert seen == (
+        f"the server's certificate is refused: Missing Authority Key Identifier (OpenSSL){only_cas_in()}",
         "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
     )
 
@@ -394,13 +401,16 @@ def test_mismatch_is_told_without_the_names(serve: Serve, monkeypatch: pytest.Mo
     )
 
 
-@pytest.mark.parametrize("bundle", ["", "{tmp}"])
-def test_unknown_authority_fails(bundle: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the authority's certificate, in a file or a directory of them, the server's proves nothing."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle.format(tmp=tmp_path))
+@pytest.mark.parametrize("name", ["", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_unknown_authority_fails(name: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the authority's certificate the server's proves nothing; the variable that leaves it out is named."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
+    if name:
+        monkeypatch.setenv(name, str(tmp_path))
     detail, remedy = unreached(serve(keyed(KEY)).url())
-    assert detail == "the server's certificate comes from an issuer that requests does not trust"
-    assert "REQUESTS_CA_BUNDLE" in remedy
+    start = "the server's certificate comes from an issuer that requests does not trust"
+    assert detail == start + (only_cas_in(name) if name else "")
+    assert remedy.startswith("add the CA's certificate there; " if name else "name the file of a private CA in ")
 
 
 def test_directory_of_authorities_is_one(
@@ -429,8 +439,18 @@ def test_unusable_bundle_fails(
     (tmp_path / "empty.pem").touch()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / name))
     assert unreached(serve(keyed(KEY)).url()) == (
-        f"the file of trusted CAs that the environment names cannot be used ({reason})",
-        "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE",
+        f"REQUESTS_CA_BUNDLE={tmp_path / name} cannot be used ({reason})",
+        "correct REQUESTS_CA_BUNDLE",
+    )
+
+
+def test_missing_certifi_fails(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable is at fault for the file that requests brings along."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    monkeypatch.setattr(url, "DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "missing.pem"))
+    assert unreached(serve(keyed(KEY)).url()) == (
+        f"the file of trusted CAs in certifi cannot be used ({os.strerror(2)})",
+        "install certifi anew",
     )
 
 
@@ -849,7 +869,7 @@ def test_wrong_certificate_behind_a_proxy_is_told(
     """The server's certificate is not the proxy's fault."""
     monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
     found = checked(serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1)).url())
-    assert found["request"].detail == "GET: the server's certificate has expired"
+    assert found["request"].detail == f"GET: the server's certificate has expired{only_cas_in()}"
     assert found["proxy"].status == "warn"
 
 
