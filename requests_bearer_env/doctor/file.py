@@ -22,8 +22,12 @@ _DAY = 86400
 #: Where Docker, Kubernetes and systemd mount secrets; who may read them there is decided elsewhere.
 _MOUNTED = ("/run/secrets/", "/var/run/secrets/", "/run/credentials/")
 
-#: The directory that a Kubernetes volume's ``..data`` points to, such as ``..2026_05_01_12_00_00.1234567``.
-_KUBERNETES = re.compile(r"/\.\.\d{4}_\d\d_\d\d_")
+#: The directory that a Kubernetes volume's ``..data`` points to, such as ``..2026_05_01_12_00_00.1234567``, or the
+#: one that files for ``subPath`` are mounted from.
+_KUBERNETES = re.compile(r"/\.\.\d{4}_\d\d_\d\d_|/volume-subpaths/")
+
+#: With ``fsGroup``, the files belong to a group that the container's user is in.
+_KUBERNETES_MODE = "in the pod's specification, set defaultMode: 0440 for the volume, and fsGroup in securityContext"
 
 #: What the kernel says of this process's mounts; see proc(5).
 _MOUNTINFO = "/proc/self/mountinfo"
@@ -59,7 +63,7 @@ def check_file(path: str, max_age: float, *, readable: bool) -> Check | None:
         mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
         place = _secret_mount(path)
         exposed = "" if place else _explain_exposure(status)
-        remedies += _close_to_others(path, status) if exposed else []
+        remedies += [_close_to_others(path, status)] if exposed else []
         detail = f"{path}: {mode}{place or exposed}, unchanged for {span(age)}"
         mount = _explain_single_file_mount(path)
         if mount:
@@ -93,14 +97,25 @@ def _explain_exposure(status: os.stat_result) -> str:
     return ""
 
 
-def _close_to_others(path: str, status: os.stat_result) -> list[str]:
-    """The remedy that leaves this process able to read the file."""
+def _close_to_others(path: str, status: os.stat_result) -> str:
+    """The remedy that leaves this process able to read the file; only its owner and root may change its mode."""
     quoted = shlex.quote(path)
+    if _is_kubernetes(path):
+        return _KUBERNETES_MODE
     if _is_owner(status):
-        return [f"make it readable by its owner only: chmod 600 {quoted}"]
+        return f"make it readable by its owner only: chmod 600 {quoted}"
     if status.st_gid in {os.getegid(), *os.getgroups()}:
-        return [f"make it readable by its owner and its group only: chmod 640 {quoted}"]
-    return [f"make the program's user its owner: chown {_user(os.geteuid())} {quoted}"]
+        return f"have its owner, or root, make it readable by its owner and its group only: chmod 640 {quoted}"
+    return (
+        "have root make the program's user its owner, and close it to others: "
+        f"chown {_user(os.geteuid())} {quoted} && chmod 600 {quoted}"
+    )
+
+
+def _is_kubernetes(path: str) -> bool:
+    """Whether a file looks like one of a Kubernetes volume, whose modes the pod's specification decides."""
+    path = os.path.realpath(path)
+    return any(_KUBERNETES.search(place) for place in (path, _mounted_from(path)))
 
 
 def _is_owner(status: os.stat_result) -> bool:
@@ -137,7 +152,8 @@ def _explain_owner(path: str, closed: str, status: os.stat_result) -> Check:
         "fail",
         f"{subject} belongs to user {_user(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, "
         f"and this process runs as user {_user(os.geteuid())}",
-        "run the check as the user of the service, or give that user the right to read the file",
+        "run the check as the user of the service, or give that user the right to read the file"
+        + (f": {_KUBERNETES_MODE}" if _is_kubernetes(path) else ""),
     )
 
 
@@ -154,7 +170,7 @@ def _explain_single_file_mount(path: str) -> str:
     root = _mounted_from(os.path.realpath(path))
     if root.endswith("//deleted"):
         return "it is mounted as a single file whose source has been replaced, so a rotated key never arrives here"
-    if "/volume-subpaths/" in root or _KUBERNETES.search(root):
+    if _KUBERNETES.search(root):
         return "it is mounted with Kubernetes' subPath, so a rotated key never arrives here"
     return ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from requests_bearer_env.errors import BearerAuthError
@@ -58,13 +60,28 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
             return KeyFound(check, reading.credential, reading.path)
         readings.append(reading)
     detail, remedy = explain_missing(sources, readings)
-    return KeyFound(Check("key", "fail", detail, worded(remedy, wording)))
+    homes = "".join(map(_explain_home, sources))
+    return KeyFound(Check("key", "fail", f"{detail}{homes}", worded(remedy, wording)))
+
+
+def _file(source: Source) -> FileSource | None:
+    """The file that a source reads, if it reads one."""
+    file = source.file() if isinstance(source, EnvSource) else source
+    return file if isinstance(file, FileSource) else None
 
 
 def _path(source: Source) -> str | None:
-    """The file that a source reads, if it reads one."""
-    file = source.file() if isinstance(source, EnvSource) else source
-    return file.path if isinstance(file, FileSource) else None
+    """The path of that file, as it is opened."""
+    file = _file(source)
+    return file.path if file is not None else None
+
+
+def _explain_home(source: Source) -> str:
+    """Say which directory the ``~`` in a path is for this user; the value of a variable in it is not shown."""
+    file = _file(source)
+    tilde = re.match(r"~\w*(?=[/\\])", file.given, re.ASCII) if file is not None else None
+    home = os.path.expanduser(tilde[0]) if tilde else ""
+    return f"; {tilde[0]} is {home} here" if tilde and home != tilde[0] else ""
 
 
 def _other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:

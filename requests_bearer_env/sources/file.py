@@ -54,6 +54,11 @@ class FileSource(Source):
         return {"file": self._path}
 
     @property
+    def given(self) -> str:
+        """The path as the user gave it."""
+        return self._path
+
+    @property
     def path(self) -> str:
         """The path as it would be opened now."""
         return platforms.expand(self._path)

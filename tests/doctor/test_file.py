@@ -22,6 +22,8 @@ MODE_0600 = "" if os.name == "nt" else "mode 0600, "
 
 ROTATE = "rotate the key: have a new one issued, store it there, and have the old one revoked"
 MOUNT_ALL = "mount the whole volume or directory (in Kubernetes: without subPath) instead of the file"
+KUBERNETES = "in the pod's specification, set defaultMode: 0440 for the volume, and fsGroup in securityContext"
+OWNER_AND_GROUP = "have its owner, or root, make it readable by its owner and its group only: chmod 640 {path}"
 RUN_AS = "run the check as the user of the service, or give that user the right to read the file"
 
 KeyFile = Callable[..., Path]
@@ -88,20 +90,23 @@ def test_file_that_others_may_use_warns(bit: int, who: str, key_file: KeyFile) -
     [
         (0o640, True, "", ""),
         (0o440, True, "", ""),
-        (0o660, True, ", open to its group", "make it readable by its owner and its group only: chmod 640 {path}"),
-        (0o644, True, ", open to every user", "make it readable by its owner and its group only: chmod 640 {path}"),
+        (0o660, True, ", open to its group", OWNER_AND_GROUP),
+        (0o644, True, ", open to every user", OWNER_AND_GROUP),
         (
             0o644,
             False,
             ", open to every user",
-            "make the program's user its owner: chown 3999999 {path}",
+            (
+                "have root make the program's user its owner, and close it to others: "
+                "chown 3999999 {path} && chmod 600 {path}"
+            ),
         ),
     ],
 )
 def test_remedy_leaves_the_file_readable(
     mode: int, group: bool, who: str, remedy: str, key_file: KeyFile, other_user: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that reads its key as a member of the file's group must still be able to."""
+    """A service that reads its key as a member of the file's group must still be able to; it cannot change the mode."""
     path = key_file(mode=mode)
     if group:
         monkeypatch.setattr(os, "getgroups", lambda: [path.stat().st_gid])
@@ -244,6 +249,15 @@ def test_mount_that_is_never_updated_warns(root: str, words: str, key_file: KeyF
     assert looked_at(path) == ("file", "warn" if words else "ok", detail, MOUNT_ALL if words else "")
 
 
+@pytest.mark.posix("mounts")
+def test_mode_of_a_kubernetes_mount_is_the_pods(key_file: KeyFile, other_user: None) -> None:
+    """Nothing in the container can change it."""
+    path = key_file(mode=0o644)
+    Path(file._MOUNTINFO).write_text(f"35 21 0:31 /volume-subpaths/tgw/main/0 {path} rw - tmpfs tmpfs rw\n")
+    detail = f"{path}: mode 0644, open to every user, unchanged for 0 s; {SUBPATH}"
+    assert looked_at(path) == ("file", "warn", detail, f"{KUBERNETES}; {MOUNT_ALL}")
+
+
 def test_system_without_mountinfo_says_nothing(key_file: KeyFile) -> None:
     """Only Linux tells what a file is mounted from."""
     path = key_file()
@@ -275,6 +289,20 @@ def test_unreadable_file_names_its_owner(key_file: KeyFile, other_user: None, mo
     monkeypatch.setattr("pwd.getpwuid", owner_names(path.stat().st_uid))
     detail = f"{path} belongs to user keeper with mode 0600, and this process runs as user 3999999"
     assert looked_at(path, readable=False) == ("file", "fail", detail, RUN_AS)
+
+
+@pytest.mark.posix("symbolic links")
+def test_unreadable_file_of_kubernetes_has_its_remedy(
+    key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume with defaultMode: 0400 is root's alone, unless fsGroup gives it to a group of the container's user."""
+    key_file("..2026_05_01_12_00_00.1234567/key", mode=0o400)
+    (tmp_path / "..data").symlink_to("..2026_05_01_12_00_00.1234567")
+    (tmp_path / "tgw").symlink_to("..data/key")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    check = looked_at(tmp_path / "tgw", readable=False)
+    assert check is not None
+    assert (check.status, check.remedy) == ("fail", f"{RUN_AS}: {KUBERNETES}")
 
 
 @pytest.mark.posix("modes of files")

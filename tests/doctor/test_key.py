@@ -65,6 +65,21 @@ def test_missing_key_names_every_source() -> None:
     )
 
 
+@pytest.mark.parametrize("source", ["file", "env"])
+def test_home_of_a_missing_file_is_named(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``~`` is another directory for the user of a service; the value of a variable is not shown."""
+    monkeypatch.setenv("HIDDEN", "hunter2")
+    monkeypatch.setenv("BEARER_TOKEN_FILE", "~/$HIDDEN/key")
+    detail = found(BearerEnvAuth(file="~/$HIDDEN/key") if source == "file" else BearerEnvAuth()).check.detail
+    assert detail.endswith(f"file ~/$HIDDEN/key does not exist; ~ is {Path.home()} here")
+
+
+@pytest.mark.parametrize("path", ["no/~/key", "~no-such-user/key", "~abcdefgh", "/no/key"])
+def test_path_without_a_home_names_none(path: str) -> None:
+    """What looks like a home and is none may be a key that was given as the path."""
+    assert found(BearerEnvAuth(file=path)).check.detail.endswith(" does not exist")
+
+
 def test_value_that_is_no_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a request would refuse fails, with the remedy apart."""
     detail = (
