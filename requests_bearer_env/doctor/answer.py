@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from requests_bearer_env.errors import COMMAND_LINE
 
-from .reason import explain_reason, is_web_page, names_other_scheme, refuses_host, reports_error, status_name
+from .reason import (
+    explain_origin,
+    explain_reason,
+    is_web_page,
+    names_other_scheme,
+    refuses_host,
+    reports_error,
+    status_name,
+    takes_admin_key,
+)
 from .redirect import explain_redirect
 from .report import Check, Status
 
@@ -28,11 +37,13 @@ class Meaning(NamedTuple):
         status: The status of the line.
         text: What the answer says about the key.
         remedy: What to do.
+        unseen: Whether the key may have been lost on the way, so that it matters who has answered.
     """
 
     status: Status
     text: str
     remedy: str = ""
+    unseen: bool = False
 
 
 #: What ``Allow`` may name (RFC 9110 section 10.2.1).
@@ -40,12 +51,13 @@ _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
 _DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+_ADMIN_KEY = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
 
 #: What each status means if the server reads the key ("other"), and if the answers are the same or there is
 #: only one of them ("same"), unless the latter is another matter ("alone").
 _REFUSED = {
     "other": Meaning("fail", "the server refuses this key", _CHECK_KEY),
-    "same": Meaning("fail", "the server does not accept the key, or never sees it", f"{_CHECK_KEY}; {_DROPPED}"),
+    "same": Meaning("fail", "the server does not accept the key, or never sees it", f"{_CHECK_KEY}; {_DROPPED}", True),
 }
 _FORBIDDEN = {
     "other": Meaning(
@@ -57,6 +69,7 @@ _FORBIDDEN = {
         "fail",
         "the server refuses the key, or the request for another reason",
         f"{_CHECK_KEY}; see whether the server also checks something else, such as the client's address; {_DROPPED}",
+        True,
     ),
 }
 _CORRECT_PATH = (
@@ -159,11 +172,15 @@ def explain_answers(
         meaning = meaning._replace(
             remedy=f"{meaning.remedy}; if the API takes that scheme alone, do not send a bearer key"
         )
+    if meaning.unseen and takes_admin_key(answer):
+        meaning = meaning._replace(remedy=f"{_ADMIN_KEY}; {meaning.remedy}")
     detail = f"{method} answered {_describe(answer, without, relation)}: {_explain_rotation(answer)}{meaning.text}"
     if answer.refused is not None and meaning.status == "ok":
         remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
-    return Check("request", meaning.status, f"{detail}; {reason}" if reason else detail, meaning.remedy), meaning.text
+    who = explain_origin(answer, keys) if meaning.unseen else ""
+    detail = "; ".join(filter(None, (detail, reason, who)))
+    return Check("request", meaning.status, detail, meaning.remedy), meaning.text
 
 
 def _explain_rotation(answer: Answer) -> str:

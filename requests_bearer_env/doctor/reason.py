@@ -6,6 +6,7 @@ import json
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from requests_bearer_env.challenge import parse_challenge
 from requests_bearer_env.cleaning import untrusted
@@ -29,6 +30,9 @@ _NAMES = ("detail", "message", "error_description", "error", "errors", "msg", "r
 
 #: The reason in JSON that is incomplete, because no more of it was read.
 _CUT_REASON = re.compile(r'"(?:detail|message|error)"\s*:\s*("(?:[^"\\]|\\.)*")')
+
+#: Where text-generation-webui takes its admin key.
+_ADMIN_PATH = re.compile(r"/v1/internal/(?:model/(?:list|load|unload)|lora/(?:list|load|unload))/?")
 
 #: A reason is not looked for deeper inside of arrays and objects.
 _DEPTH = 4
@@ -68,6 +72,26 @@ def reports_error(answer: Answer) -> bool:
 def refuses_host(answer: Answer) -> bool:
     """Whether the server takes only Host headers that it knows, as text-generation-webui and Starlette do."""
     return b"invalid host header" in answer.body.lower()
+
+
+def takes_admin_key(answer: Answer) -> bool:
+    """Whether this may be text-generation-webui, which refuses the API key at the paths that load and list models."""
+    path = urlsplit(answer.url).path
+    return (
+        answer.status == 401 and _json(answer) == {"detail": "Unauthorized"} and _ADMIN_PATH.fullmatch(path) is not None
+    )
+
+
+def explain_origin(answer: Answer, keys: Sequence[Credential]) -> str:
+    """Say which program answered, and through which proxies, as far as it says so (RFC 9110 sections 7.6.3, 10.2.4).
+
+    Args:
+        answer: The answer.
+        keys: What must not be shown.
+    """
+    shown = ((name, untrusted(answer.headers.get(name, ""), *keys)) for name in ("Server", "Via"))
+    said = " and ".join(f'{name} is "{value}"' for name, value in shown if value)
+    return f"in its headers, {said}" if said else ""
 
 
 def names_other_scheme(answer: Answer) -> bool:

@@ -297,6 +297,61 @@ def test_two_answers_make_one_line(given: Answer, without: Answer | None, status
     assert explained(given, without) == ("request", status, f"GET answered {line}", remedy)
 
 
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"Server": "uvicorn"}, '; in its headers, Server is "uvicorn"'),
+        ({"Via": "1.1 proxy.example"}, '; in its headers, Via is "1.1 proxy.example"'),
+        (
+            {"Server": "nginx/1.24.0", "Via": "1.1 a, 1.1 b"},
+            '; in its headers, Server is "nginx/1.24.0" and Via is "1.1 a, 1.1 b"',
+        ),
+        ({"Server": "\x1b[31mred"}, '; in its headers, Server is "?[31mred"'),
+        ({"Server": f"nginx {KEY}"}, '; in its headers, Server is "nginx ***"'),
+        ({"Server": "x" * 300}, f'; in its headers, Server is "{"x" * 200}..."'),
+        ({"Server": ""}, ""),
+        ({}, ""),
+    ],
+)
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("repeated", [True, False])
+def test_who_refuses_is_shown(status: int, repeated: bool, headers: dict[str, str], words: str) -> None:
+    """A wrong key looks like a header that a proxy has dropped; who answered may tell them apart."""
+    given = answer(status, {"detail": "No"}, **headers)
+    detail = explained(given, given if repeated else None).detail
+    assert detail.partition('; it says "No"')[2] == words
+
+
+def test_who_reads_the_key_is_not_shown() -> None:
+    """The key has arrived where it is refused."""
+    given = answer(401, {"detail": "Wrong"}, Server="uvicorn")
+    assert "Server" not in explained(given, answer(401, {"detail": "Missing"}, Server="uvicorn")).detail
+    assert "Server" not in explained(answer(200, Server="uvicorn"), given).detail
+
+
+ADMIN = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "remedy"),
+    [
+        *((f"/v1/internal/{path}", {"detail": "Unauthorized"}, f"{ADMIN}; {CHECK_KEY}; {DROPPED}") for path in (
+            "model/list", "model/load", "model/unload", "lora/list", "lora/load", "lora/unload", "model/list/",
+        )),
+        *((path, {"detail": "Unauthorized"}, f"{CHECK_KEY}; {DROPPED}") for path in (
+            "/v1/internal/model/info", "/v1/models", "/x/v1/internal/model/list", "/v1/internal/lora",
+        )),
+        ("/v1/internal/model/list", {"detail": "Not authenticated"}, f"{CHECK_KEY}; {DROPPED}"),
+        ("/v1/internal/model/list", b"", f"{CHECK_KEY}; {DROPPED}"),
+    ],
+)  # fmt: skip
+def test_path_of_the_admin_key_names_it(path: str, body: object, remedy: str) -> None:
+    """text-generation-webui answers the same to a wrong key and to the API key in the wrong place."""
+    given = answer(401, body, f"https://tgw.local{path}")
+    assert explained(given, given).remedy == remedy
+    assert explained(given, method="POST").remedy == remedy
+
+
 def test_other_scheme_is_part_of_the_remedy() -> None:
     """Django REST framework's Token scheme refuses every bearer key."""
     check = explained(answer(401, WWW_Authenticate="Token"), answer(401, WWW_Authenticate="Token"))

@@ -74,7 +74,7 @@ def test_home_of_a_missing_file_is_named(source: str, monkeypatch: pytest.Monkey
     assert detail.endswith(f"file ~/$HIDDEN/key does not exist; ~ is {Path.home()} here")
 
 
-@pytest.mark.parametrize("path", ["no/~/key", "~no-such-user/key", "~abcdefgh", "/no/key"])
+@pytest.mark.parametrize("path", ["no/~/key", "~no-such-user/key", "~nosuchuser/key", "~abcdefgh", "/no/key"])
 def test_path_without_a_home_names_none(path: str) -> None:
     """What looks like a home and is none may be a key that was given as the path."""
     assert found(BearerEnvAuth(file=path)).check.detail.endswith(" does not exist")

@@ -606,7 +606,7 @@ def test_reason_is_read_from_the_beginning(serve: Serve) -> None:
     """A long body is cut off, and its reason is found all the same."""
     body = b'{"detail": "Not this key", "traceback": "' + b"x" * 100_000
     detail = checked(serve(always(401, body)).url())["request"].detail
-    assert detail == f'{REFUSED}; it says "Not this key"'
+    assert detail == f'{REFUSED}; it says "Not this key"; in its headers, Server is "uvicorn"'
 
 
 def test_body_that_drips_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
