@@ -46,7 +46,7 @@ class Meaning(NamedTuple):
     unseen: bool = False
 
 
-#: What ``Allow`` may name (RFC 9110 section 10.2.1).
+#: What ``Allow`` may name (RFC 9110 section 10.2.1); another method may be one of these, misspelled.
 _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
@@ -232,6 +232,12 @@ def _explain(
         return _WEB_PAGE if is_web_page(answer) else _ERROR_INSIDE
     if code == 405:
         return _explain_method(answer, relation, method, wording)
+    if code == 501 and not _METHODS.fullmatch(method):
+        return Meaning(
+            "fail",
+            f"the server does not know the method {method}, so this does not tell whether the key is right",
+            "check the spelling of the method",
+        )
     if code in _FIXED:
         return _FIXED[code]
     if code == 422 and method not in {"GET", "HEAD"}:  # sent once, and without a body
@@ -257,6 +263,7 @@ def _explain_method(answer: Answer, relation: str, method: str, wording: Wording
     text += "; the server reads the key" if relation == "other" else "; the server may not have read the key"
     option = "--method {}" if wording is COMMAND_LINE else "method='{}'"
     first = next((name for name in ("GET", "POST", *allowed) if name in allowed), None)
-    if first is None:
-        return Meaning("fail", text, f"try another method, such as {option.format('POST')}")
-    return Meaning("fail", text, f"try {option.format(first)}")
+    remedy = f"try {option.format(first)}" if first else f"try another method, such as {option.format('POST')}"
+    if not _METHODS.fullmatch(method):
+        remedy = f"check the spelling of {method}, which the server may not know; or {remedy}"
+    return Meaning("fail", text, remedy)

@@ -66,11 +66,13 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
     if claims is None:
         return Check("jwt", "fail", "the key has the header of a JWT, but its claims cannot be read", _COPY_AGAIN)
     findings = [found for found in (_find_cut(header, match[3]), _find_problem(claims, now)) if found is not None]
-    reach = _describe_reach(claims, credential)
+    rights, audience = _describe_reach(claims, credential)
     if findings:
         status: Status = "fail" if any(finding.status == "fail" for finding in findings) else "warn"
-        detail = "; ".join([*(finding.problem for finding in findings), reach])
+        # Of a key that cannot be used, it does not matter that it names neither rights nor an audience.
+        detail = "; ".join(filter(None, [*(finding.problem for finding in findings), rights, audience]))
         return Check("jwt", status, detail, "; ".join(finding.remedy for finding in findings))
+    reach = f"{rights or 'no scopes'}; {audience or 'no audience'}"
     if "exp" in claims:
         return Check("jwt", "ok", f"expires in {span(claims['exp'] - now)}; {reach}")
     return Check("jwt", "ok", f"has no exp, so it does not expire by itself; {reach}")
@@ -124,11 +126,10 @@ def _is_date(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -_DATES < value < _DATES
 
 
-def _describe_reach(claims: dict[str, Any], credential: Credential) -> str:
-    """Say what the key may do, and for whom it is meant: it should be no more than the job needs."""
+def _describe_reach(claims: dict[str, Any], credential: Credential) -> tuple[str, str]:
+    """Say what the key may do, and for whom it is meant, which should be no more than the job needs; else blank."""
     rights = [f"{name} {_words(claims[name], credential)}" for name in _RIGHTS if name in claims]
-    audience = f"audience {_words(claims['aud'], credential)}" if "aud" in claims else "no audience"
-    return f"{', '.join(rights) or 'no scopes'}; {audience}"
+    return ", ".join(rights), f"audience {_words(claims['aud'], credential)}" if "aud" in claims else ""
 
 
 def _words(claim: object, credential: Credential) -> str:

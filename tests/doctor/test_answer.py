@@ -469,6 +469,38 @@ def test_405_without_allow_suggests_post() -> None:
     assert explained(answer(405, Allow="POST"), wording=PYTHON).remedy == "try method='POST'"
 
 
+MISSPELLED = "check the spelling of GTE, which the server may not know; or try "
+
+
+@pytest.mark.parametrize(
+    ("given", "line", "remedy"),
+    [
+        (answer(405, Allow="GET"), f"the URL allows GET, not GTE{MAYBE_NOT_READ}", f"{MISSPELLED}--method GET"),
+        (
+            answer(405),
+            f"the URL does not allow GTE{MAYBE_NOT_READ}",
+            f"{MISSPELLED}another method, such as --method POST",
+        ),
+        (
+            answer(501),
+            "the server does not know the method GTE, so this does not tell whether the key is right",
+            "check the spelling of the method",
+        ),
+    ],
+)
+def test_misspelled_method_is_named(given: Answer, line: str, remedy: str) -> None:
+    """The method is at fault, and not the URL or the key."""
+    check = explained(given, method="GTE")
+    assert check.detail == f"GTE answered {given.status} {HTTPStatus(given.status).phrase}: {line}"
+    assert (check.status, check.remedy) == ("fail", remedy)
+
+
+def test_501_to_a_known_method_is_a_failure() -> None:
+    """It is the server that lacks something."""
+    line = "POST answered 501 Not Implemented: the server fails, which says nothing about the key"
+    assert explained(answer(501), method="POST") == ("request", "fail", line, TRY_AGAIN)
+
+
 # The server's reason
 
 
