@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import signal
 import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from .app import TextGenerationWebUI
 from .server import Authority, Server
@@ -72,7 +73,7 @@ SHELLS = (POWERSHELL, CMD) if os.name == "nt" else (POSIX,)
 
 
 def serve(port: int | None = None) -> None:
-    """Keep the server up until Ctrl-C, which is its regular end.
+    """Keep the server up until Ctrl-C or SIGTERM, which are its regular ends.
 
     Args:
         port: The port for http, from 1 to 65534; https gets the next one. None for free ports.
@@ -82,11 +83,25 @@ def serve(port: int | None = None) -> None:
         ModuleNotFoundError: trustme is not installed.
     """
     try:
-        with running(port) as site:
+        with _sigterm_as_ctrl_c(), running(port) as site:
             print(describe(site, SHELLS), flush=True)
             _wait()
     except KeyboardInterrupt:
         print("\nThe servers are down, and their files are removed.")
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Generator[None]:
+    """Raise KeyboardInterrupt at SIGTERM, which would otherwise end the process before its files are removed."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait() -> None:

@@ -230,9 +230,10 @@ def test_ctrl_c_is_the_regular_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.posix("SIGINT for one process")
-def test_an_interrupted_process_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real thing: it serves until SIGINT, and a pipe gets its output at once."""
+@pytest.mark.posix("signals for one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_process_ends_well(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real thing: it serves until the signal, removes its files, and a pipe gets its output at once."""
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     # In a background job the shell has had SIGINT ignored.
     code = (
@@ -247,10 +248,19 @@ def test_an_interrupted_process_ends_well(monkeypatch: pytest.MonkeyPatch) -> No
         url, ca = lines[1].split()[0].rstrip(":"), lines[3].strip()
         assert requests.get(f"{url}/v1/models", timeout=10).status_code == 401
         assert Path(ca).exists()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait() == 0
+        assert process.stdout.read().endswith("\nThe servers are down, and their files are removed.\n")
         killer.cancel()
-    assert not Path(ca).exists()
+    assert not Path(ca).parent.exists()
+
+
+@pytest.mark.usefixtures("_interrupted_at_once")
+def test_the_handler_of_sigterm_is_put_back() -> None:
+    """Another program may call the command line."""
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["demo", "--serve"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_both_servers_take_both_keys(site: Site) -> None:
