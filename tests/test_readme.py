@@ -339,9 +339,26 @@ LINES = {
     "os.environ['OPENAI_API_KEY'] = 'x'": True,
     'token = "hf_abcdefgh"': True,
     "key = 'sk-abcdefgh'": True,
+    'TOKEN = "x"': True,
+    "access_token='x'": True,
+    'headers = {"X-Api-Key": key}': True,
+    "session.headers.setdefault('x-api-key', key)": True,
+    'params={"key": "x"}': True,
+    "url = f'https://a.example/?key={key}'": True,
+    'KEY = "x"': True,
+    "OPENAI_KEY='x'": True,
+    r'"config = {\"api_key\": \"x\"}\n",': True,
+    r'"TOKEN = \"x\"\n",': True,
+    r'"KEY = \"x\"\n",': True,
+    "token = next(tokens)": True,
+    'PASSWORD = "x"': False,
     "import requests": False,
     "requests.get(url, timeout=10)": False,
     "for key in mapping:": False,
+    "sorted(pairs, key=lambda pair: pair[0])": False,
+    "value = mapping['key']": False,
+    'monkey = "x"': False,
+    "tokens = tokenizer(text, max_tokens=16)": False,
 }
 
 
@@ -352,9 +369,9 @@ def test_the_search_finds_the_places(tmp_path: Path) -> None:
     (tmp_path / "deep" / "script.py").write_text("\n".join(LINES))
     (tmp_path / "page.ipynb").write_text('"requests.get(url, headers={\\"Authorization\\": key})"\n')
     (tmp_path / "notes.txt").write_text('API_KEY = "x"\n')
-    found = sorted(bash(one("grep -rnEi"), tmp_path).splitlines())
+    found = bash(one("grep -rnEi"), tmp_path).splitlines()
     expected = [f"./deep/script.py:{number}" for number, line in enumerate(LINES, 1) if LINES[line]]
-    assert [":".join(line.split(":", 2)[:2]) for line in found] == sorted([*expected, "./page.ipynb:1"])
+    assert sorted(":".join(line.split(":", 2)[:2]) for line in found) == sorted([*expected, "./page.ipynb:1"])
 
 
 def test_powershell_searches_for_the_same() -> None:
@@ -476,6 +493,24 @@ def test_crontab_sets_the_variable_first() -> None:
     variable, job = block.code.splitlines()
     assert re.fullmatch(r"TGW_API_KEY_FILE=/\S+", variable)
     assert re.fullmatch(r"(?:[\d*]+ ){5}/\S+/python /\S+\.py", job)
+
+
+# --- messages
+
+
+def test_auth_in_a_header_looks_as_shown() -> None:
+    """An f-string has the repr of the auth, which hides the key."""
+    assert f"| `Bearer {BearerEnvAuth('TGW_API_KEY')}` in the header |" in TEXTS[ENGLISH]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_error_that_is_read_as_an_answer_looks_as_shown(name: str) -> None:
+    """The script as tutorials have it does not look at the status."""
+    (tutorial,) = (block.code for block in blocks(name, "python") if "API_KEY = " in block.code)
+    wrong = tutorial.replace(TUTORIAL_KEY, "wrong")
+    with Servers(), pytest.raises(KeyError) as caught:
+        exec(compile(wrong, "example.py", "exec"), {})
+    assert f"| `KeyError: {caught.value}` |" in TEXTS[name]
 
 
 # --- transcripts
