@@ -167,6 +167,17 @@ EXPECTED: dict[str, tuple[list[str], str]] = {
         ],
         "",
     ),
+    "in diagnose(": (
+        [f"GET {LOCAL}/models {KEY}", f"GET {LOCAL}/models None"],
+        (
+            f"ok    key      environment variable TGW_API_KEY: {len(KEY)} characters, ending in {KEY[-4:]}  \n"
+            f"ok    header   Authorization: Bearer, one space, {len(KEY)} characters of visible ASCII  \n"
+            f"ok    url      {LOCAL}/models: reached by plain HTTP, which is allowed for this host  \n"
+            "ok    request  GET answered 200 OK with the key and 401 Unauthorized without it: "
+            "the server accepts the key  \n"
+            "ok    verdict  the server accepts the key  \n"
+        ),
+    ),
     "TGW_ADMIN_KEY": (
         [f"GET {LOCAL}/internal/model/list {ADMIN_KEY}", f"GET {LOCAL}/internal/model/info {KEY}"],
         "['demo-7b']\ndemo-7b\n",
@@ -210,6 +221,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / ".env").write_text(f"TGW_API_KEY={KEY}\n")
     (tmp_path / "example.py").touch()  # python-dotenv begins to look for .env in the script's directory
     monkeypatch.setattr(getpass, "getpass", lambda _prompt: KEY)
+    monkeypatch.setattr(socket, "create_connection", lambda *_: socket.socket())  # diagnose sees whether a port is open
     # PyIceberg is installed for tests/clients only.
     manager = types.ModuleType("pyiceberg.catalog.rest.auth")
     vars(manager)["AuthManager"] = object
