@@ -146,7 +146,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, bundle: str) -> tu
     )
     if not bundle or code in HOST_MISMATCH:
         return detail, remedy
-    return f"{detail}; {bundle} is used instead of the public CAs", _WITH_BUNDLE.get(code, remedy)
+    return f"{detail}; {bundle} is used instead of requests' own public CAs", _WITH_BUNDLE.get(code, remedy)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -188,7 +188,7 @@ ADD_ISSUER = (
 def test_file_of_cas_is_named_where_it_counts(code: int, remedy: str) -> None:
     """Requests trusts the CAs in that file alone, so the CA may be missing there, or be what has expired."""
     detail = explain_failure(unverified(code), 1)[0]
-    told = f"{detail}; {BUNDLE} is used instead of the public CAs", remedy
+    told = f"{detail}; {BUNDLE} is used instead of requests' own public CAs", remedy
     assert explain_failure(unverified(code), 1, BUNDLE) == told
 
 

@@ -242,7 +242,7 @@ def test_certificate_that_ends_soon_warns(days: float, status: str, remedy: str,
 
 def only_cas_in(name: str = "REQUESTS_CA_BUNDLE") -> str:
     """What is said of a variable that names the trusted CAs."""
-    return f"; {name}={os.environ[name]} is used instead of the public CAs"
+    return f"; {name}={os.environ[name]} is used instead of requests' own public CAs"
 
 
 def unreached(target: str, **options: Any) -> tuple[str, str]:
