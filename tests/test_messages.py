@@ -630,12 +630,13 @@ def test_a_refusal_is_logged_whole(
     remedy: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    home: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The line ends with the very command that finds out why, without the key and without secrets of the URL."""
     monkeypatch.chdir(tmp_path)
-    for name in ("key", "my key", "home/key"):
-        Path(name).write_text(KEY)
+    for path in (Path("key"), Path("my key"), home / "key"):
+        path.write_text(KEY)
     for name, value in {"K": KEY, "BEARER_TOKEN": KEY, "FILED_FILE": "key", "HERE": str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     caplog.set_level(logging.INFO, "requests_bearer_env")
