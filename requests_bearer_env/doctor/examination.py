@@ -125,8 +125,9 @@ def _examine(
     if found.credential is not None:
         keys.append(found.credential)
         yield check_header(found.credential, wording)
-    if found.path is not None:
-        yield from _if_any(check_file(found.path, max_age, readable=found.check.status != "fail"))
+    if found.file is not None:
+        readable = found.check.status != "fail"
+        yield from _if_any(check_file(found.file.path, max_age, given=found.file.given, readable=readable))
     for key in keys:
         yield from _if_any(check_jwt(key, time.time()))
     if url is None or prepared is None:

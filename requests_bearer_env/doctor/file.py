@@ -35,36 +35,39 @@ _MOUNTINFO = "/proc/self/mountinfo"
 _GROUP, _OTHERS = 0o070, 0o007
 
 
-def check_file(path: str, max_age: float, *, readable: bool) -> Check | None:
+def check_file(path: str, max_age: float, *, given: str = "", readable: bool) -> Check | None:
     """Look at the file that the key is in, without reading it.
 
     Args:
         path: The file, as it is opened.
+        given: Its path as the user gave it. If a variable is in it, this is what is shown, because the
+            variable's value may be secret.
         max_age: Days after which the key in it should have been rotated.
         readable: Whether it could be read.
 
     Returns:
         The line of the report, or None if it is not a regular file or does not exist.
     """
+    shown = given if platforms.unset_variable(given) else path
     try:
         status = os.stat(path)
     except PermissionError:
-        return _explain_closed_directory(path)
+        return _explain_closed_directory(path, shown)
     except (OSError, ValueError):  # the line of the key says so
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
     if not readable and not _may_read(path):
-        return _explain_owner(path, path, status)
+        return _explain_owner(path, shown, status)
     age = max(0.0, time.time() - status.st_mtime)
-    detail = f"{path}: unchanged for {span(age)}"
+    detail = f"{shown}: unchanged for {span(age)}"
     remedies: list[str] = []
     if not platforms.WINDOWS:  # the modes that Python makes up there say nothing
         mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
         place = _secret_mount(path)
         exposed = "" if place else _explain_exposure(status)
-        remedies += [_close_to_others(path, status)] if exposed else []
-        detail = f"{path}: {mode}{place or exposed}, unchanged for {span(age)}"
+        remedies += [_close_to_others(path, _quoted(shown), status)] if exposed else []
+        detail = f"{shown}: {mode}{place or exposed}, unchanged for {span(age)}"
         mount = _explain_single_file_mount(path)
         if mount:
             detail += f"; {mount}"
@@ -97,9 +100,15 @@ def _explain_exposure(status: os.stat_result) -> str:
     return ""
 
 
-def _close_to_others(path: str, status: os.stat_result) -> str:
+def _quoted(shown: str) -> str:
+    """The path for a command, so that the shell expands the variables in it."""
+    if "$" not in shown:
+        return shlex.quote(shown)
+    return '"{}"'.format(re.sub(r'[\\"`]', r"\\\g<0>", re.sub(r"^~(?=/)", "$HOME", shown)))
+
+
+def _close_to_others(path: str, quoted: str, status: os.stat_result) -> str:
     """The remedy that leaves this process able to read the file; only its owner and root may change its mode."""
-    quoted = shlex.quote(path)
     if _is_kubernetes(path):
         return _KUBERNETES_MODE
     if _is_owner(status):
@@ -127,13 +136,14 @@ def _may_read(path: str) -> bool:
     return platforms.WINDOWS or os.access(path, os.R_OK)
 
 
-def _explain_closed_directory(path: str) -> Check | None:
+def _explain_closed_directory(path: str, shown: str) -> Check | None:
     """Name the first directory on the way to a file that this process may not enter."""
     if platforms.WINDOWS:
         return None
     for directory in _directories(path):
         if not os.access(directory, os.X_OK):
-            return _explain_owner(path, directory, os.stat(directory))
+            which = f"the directory {directory}" if shown == path else "a directory on the way"
+            return _explain_owner(path, f"{shown}: {which}", os.stat(directory))
     return None
 
 
@@ -144,9 +154,8 @@ def _directories(path: str) -> Iterator[str]:
         yield os.sep.join(parts[:number]) or os.sep
 
 
-def _explain_owner(path: str, closed: str, status: os.stat_result) -> Check:
+def _explain_owner(path: str, subject: str, status: os.stat_result) -> Check:
     """Say whose a file or directory is that this process may not use."""
-    subject = path if closed == path else f"{path}: the directory {closed}"
     return Check(
         "file",
         "fail",

@@ -38,12 +38,12 @@ class KeyFound(NamedTuple):
     Attributes:
         check: The line ``key``.
         credential: The header's value; None if there is no key.
-        path: The file that had the key, or that failed; None if it was no file.
+        file: The file that had the key, or that failed; None if it was no file.
     """
 
     check: Check
     credential: Credential | None = None
-    path: str | None = None
+    file: FileSource | None = None
 
 
 def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
@@ -53,11 +53,11 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
         try:
             reading = source.read()
         except BearerAuthError as error:
-            return KeyFound(refused("key", error, wording), path=_path(source))
+            return KeyFound(refused("key", error, wording), file=_file(source))
         if reading.credential is not None:
             others = _other_keys(sources[number:], reading.credential)
             check = _describe(reading, reading.credential, others, wording)
-            return KeyFound(check, reading.credential, reading.path)
+            return KeyFound(check, reading.credential, _file(source))
         readings.append(reading)
     detail, remedy = explain_missing(sources, readings)
     homes = "".join(map(_explain_home, sources))
@@ -68,12 +68,6 @@ def _file(source: Source) -> FileSource | None:
     """The file that a source reads, if it reads one."""
     file = source.file() if isinstance(source, EnvSource) else source
     return file if isinstance(file, FileSource) else None
-
-
-def _path(source: Source) -> str | None:
-    """The path of that file, as it is opened."""
-    file = _file(source)
-    return file.path if file is not None else None
 
 
 def _explain_home(source: Source) -> str:

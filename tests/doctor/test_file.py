@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from requests_bearer_env import platforms
-from requests_bearer_env.doctor import Check, file
+from requests_bearer_env import BearerEnvAuth, platforms
+from requests_bearer_env.doctor import Check, diagnose, file
 from requests_bearer_env.doctor.file import check_file
 from tests.helpers import KEY
 
@@ -349,3 +349,62 @@ def owner_names(number: int) -> Callable[[int], SimpleNamespace]:
         return {number: SimpleNamespace(pw_name="keeper")}[user]
 
     return look_up
+
+
+# A variable in the path
+
+
+@pytest.mark.posix("modes of files")
+@pytest.mark.parametrize(
+    ("given", "quoted"),
+    [
+        ("$WHERE/key", '"$WHERE/key"'),
+        ("~/$WHERE/key", '"$HOME/$WHERE/key"'),
+        ('$WHERE/"`key', '"$WHERE/\\"\\`key"'),
+    ],
+)
+def test_value_of_a_variable_is_not_shown(given: str, quoted: str, key_file: KeyFile) -> None:
+    """The path may hold a secret, so it is shown as it was given, also in the command, where the shell expands it."""
+    check = check_file(str(key_file(mode=0o644)), 90, given=given, readable=True)
+    assert check == (
+        "file",
+        "warn",
+        f"{given}: mode 0644, open to every user, unchanged for 0 s",
+        f"make it readable by its owner only: chmod 600 {quoted}",
+    )
+
+
+@pytest.mark.posix("users with numbers")
+def test_closed_directory_of_a_variable_is_not_shown(
+    key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name may be the value of the variable."""
+    path = key_file("secrets/key")
+    (tmp_path / "secrets").chmod(0o700)
+    real_stat = os.stat
+
+    def stat(name: str) -> os.stat_result:
+        if name == str(path):
+            raise PermissionError
+        return real_stat(name)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(os, "access", lambda name, _: not name.endswith("secrets"))
+    check = check_file(str(path), 90, given="$WHERE/key", readable=False)
+    assert check is not None
+    assert check.detail.startswith("$WHERE/key: a directory on the way belongs to user ")
+    assert "secrets" not in repr(check)
+
+
+def test_diagnose_shows_the_path_as_given(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line has the value of the variable, whether the file is named by the auth or by a variable."""
+    path = key_file(days=91)
+    monkeypatch.setenv("WHERE", str(path.parent))
+    monkeypatch.setenv("TGW_API_KEY_FILE", "$WHERE/key")
+    for auth in (BearerEnvAuth(file="$WHERE/key"), BearerEnvAuth("TGW_API_KEY")):
+        checks = {check.name: check for check in diagnose(auth)}
+        assert checks["file"].detail.startswith(f"$WHERE/key: {MODE_0600}unchanged for 91 days")
+        assert str(path.parent) not in repr(checks)
+    path.write_bytes(b"\xff")
+    checks = {check.name: check for check in diagnose(BearerEnvAuth(file="$WHERE/key"))}
+    assert checks["file"].detail.startswith("$WHERE/key: ")

@@ -49,7 +49,7 @@ def test_source_without_a_key_is_passed_over(tmp_path: Path) -> None:
     path.write_text(KEY)
     check, credential, read = found(BearerEnvAuth("TGW_API_KEY", file=path))
     assert check.detail == f"file {path}: {len(KEY)} characters, ending in WXYZ"
-    assert (credential, read) == (f"Bearer {KEY}", str(path))
+    assert (credential, read and read.path) == (f"Bearer {KEY}", str(path))
 
 
 def test_missing_key_names_every_source() -> None:
@@ -112,8 +112,8 @@ def test_source_that_fails_ends_the_search() -> None:
 def test_file_of_a_source_that_fails_is_known(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line about the file says more about why it cannot be read."""
     monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path))
-    check, credential, path = found(BearerEnvAuth(file=tmp_path) if source == "file" else BearerEnvAuth())
-    assert (check.status, credential, path) == ("fail", None, str(tmp_path))
+    check, credential, read = found(BearerEnvAuth(file=tmp_path) if source == "file" else BearerEnvAuth())
+    assert (check.status, credential, read and read.path) == ("fail", None, str(tmp_path))
 
 
 @pytest.mark.parametrize(
