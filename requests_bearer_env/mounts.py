@@ -10,7 +10,7 @@ from requests.auth import AuthBase
 from .auth import KeyAuth
 from .credential import Credential
 from .errors import without_traceback
-from .prefix import Place, Prefix, prefix_of
+from .prefix import ParsedURL, Prefix, parse_prefix
 from .replay import body_position
 from .retry import Retry, hooked, retry_of
 
@@ -105,8 +105,8 @@ class MountedAuth(KeyAuth):
 
     def mount_of(self, url: str | None) -> _Mount | None:
         """The mount that decides for a prepared URL, or None."""
-        place = Place.of(url)
-        return next((mount for mount in self.mounts if mount.prefix.covers(place)), None)
+        parsed = ParsedURL.parse(url)
+        return next((mount for mount in self.mounts if mount.prefix.covers(parsed)), None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MountedAuth) and type(self) is type(other) and self.mounts == other.mounts
@@ -149,4 +149,4 @@ def _mount(number: int, prefix: object, auth: object) -> _Mount:
     what = f"prefix {number}"
     if not isinstance(auth, AuthBase):
         raise TypeError(f"what is mounted at {what} is {type(auth).__name__}: give an auth object")
-    return _Mount(prefix_of(what, prefix), auth)
+    return _Mount(parse_prefix(what, prefix), auth)

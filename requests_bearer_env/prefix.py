@@ -1,7 +1,8 @@
-"""Where a key is mounted: URL prefixes, and which URLs are in them.
+"""URL prefixes for `MountedAuth`, and the URLs that they cover.
 
-A URL is in a prefix if its origin is the same (RFC 6454) and its path begins with the same whole
-segments, dot segments being resolved (RFC 3986 section 5.2.4), in every reading that servers have of it.
+A prefix covers a URL of the same origin (RFC 6454) whose path begins with the same whole segments,
+after dot segments are resolved (RFC 3986 section 5.2.4). Some paths, such as ``/v1/..%2fadmin``,
+are resolved differently by different servers: only the prefix of an origin's root covers them.
 """
 
 from __future__ import annotations
@@ -16,36 +17,42 @@ from requests.exceptions import RequestException
 
 from .destination import Origin, origin_of
 
-#: White space and controls, which parsers drop or cut at; NULL is looked at on its own.
+#: White space and control characters, which some parsers drop. `_is_ambiguous` treats NULL separately.
 _INVISIBLE = re.compile(r"[\x01-\x20\x7f]")
 
-#: Where a segment ends for some server.
-_ENDS = re.compile(r"[/\\?#;\0]")
+#: Characters that end a path segment for some servers.
+_SEGMENT_ENDS = re.compile(r"[/\\?#;\0]")
 
-#: What only some servers decode, drop, merge or take for a slash.
+#: What some servers decode, drop, merge or read as a slash, and others do not.
 _READ_DIFFERENTLY = re.compile(r"[%;\\]|//")
 
-#: A path that is still encoded after so many decodings is in no prefix but the root.
-_DECODINGS = 5
+#: A path that is still percent-encoded after this many decodings counts as ambiguous.
+_MAX_DECODINGS = 5
 
 
-class Place(NamedTuple):
-    """A prepared URL's origin, its path in segments, and whether some server may take that for another path."""
+class ParsedURL(NamedTuple):
+    """The parts of a prepared URL that a `Prefix` is compared with.
+
+    Attributes:
+        origin: Its origin; None if it is not a plain http or https URL, which no prefix covers.
+        path: The segments of its path, with dot segments resolved.
+        ambiguous: Whether some servers may resolve the path to other segments.
+    """
 
     origin: Origin | None
     path: tuple[str, ...]
     ambiguous: bool
 
     @classmethod
-    def of(cls, url: str | None) -> Place:
-        """Read a URL; one that is not plain http or https has no origin, so it is in no prefix."""
+    def parse(cls, url: str | None) -> ParsedURL:
+        """Parse a prepared URL."""
         origin = origin_of(url)
         path = "" if origin is None else urlsplit(str(url)).path
-        return cls(origin, _segments(path), _ambiguous(path))
+        return cls(origin, _split_path(path), _is_ambiguous(path))
 
 
 class Prefix(NamedTuple):
-    """Origin and path, the latter in segments without the last one if that is empty."""
+    """A checked URL prefix: its origin, and the segments of its path without an empty last one."""
 
     origin: Origin
     path: tuple[str, ...]
@@ -53,22 +60,22 @@ class Prefix(NamedTuple):
     def __str__(self) -> str:
         return "/".join((str(self.origin), *self.path, ""))
 
-    def covers(self, place: Place) -> bool:
-        """Whether a place is in this prefix."""
-        inside = place.path[: len(self.path)] == self.path and not (self.path and place.ambiguous)
-        return inside and self.origin == place.origin
+    def covers(self, url: ParsedURL) -> bool:
+        """Return whether a URL is under this prefix."""
+        inside = url.path[: len(self.path)] == self.path and not (self.path and url.ambiguous)
+        return inside and self.origin == url.origin
 
 
-def prefix_of(what: str, url: object) -> Prefix:
+def parse_prefix(what: str, url: object) -> Prefix:
     """Check and normalise a prefix.
 
     Args:
-        what: What to call it in messages; it is not shown itself, for it may hold a password.
-        url: The URL that is to be one.
+        what: How messages name the prefix. They do not show its URL, because that may hold a password.
+        url: The prefix as the user gave it.
 
     Raises:
-        TypeError: It is no str.
-        ValueError: It is not a plain URL of scheme, host and path.
+        TypeError: ``url`` is not a str.
+        ValueError: ``url`` is not a plain URL of scheme, host and path.
     """
     if not isinstance(url, str):
         raise TypeError(f"{what} is {type(url).__name__}: give a URL such as https://api.example.com/v1/")
@@ -82,14 +89,14 @@ def prefix_of(what: str, url: object) -> Prefix:
         raise ValueError(f"{what} is not an http or https URL with a host: write it like https://api.example.com/v1/")
     if re.search(r"[?#@]", url):
         raise ValueError(f"{what} has a query, a fragment or a user: give scheme, host and path alone")
-    path = _segments(urlsplit(str(request.url)).path)
+    path = _split_path(urlsplit(str(request.url)).path)
     if _READ_DIFFERENTLY.search("/".join(path)):
         raise ValueError(f"{what} has a path that servers read differently: write it without %, ;, \\ and //")
     return Prefix(origin, path)
 
 
-def _segments(path: str) -> tuple[str, ...]:
-    """The segments of a path, its dot segments resolved (RFC 3986 section 5.2.4)."""
+def _split_path(path: str) -> tuple[str, ...]:
+    """Split a path into segments, and resolve its dot segments (RFC 3986 section 5.2.4)."""
     resolved: list[str] = []
     for segment in path.split("/")[1:]:
         if segment == "..":
@@ -99,25 +106,27 @@ def _segments(path: str) -> tuple[str, ...]:
     return tuple(resolved[:-1] if resolved and not resolved[-1] else resolved)
 
 
-def _ambiguous(path: str) -> bool:
-    """Whether servers may resolve the dot segments of a path in different ways.
+def _is_ambiguous(path: str) -> bool:
+    """Return whether servers may resolve the dot segments of a path in different ways.
 
-    They decode it (perhaps twice), cut it at what then looks like a query, a fragment or an end, drop
-    white space, take a backslash or a wide slash for a slash, drop parameters from segments and merge
-    slashes: some of that, in some order. Where it leaves no dots, none of it leads out of a prefix.
+    In some order, a server may decode the path (even twice), truncate it at a query, fragment or NULL that
+    the decoding brings to light, drop white space, read a backslash or a full-width slash as a slash, drop
+    the parameters of a segment, and merge slashes. Only a ``..`` segment leads out of a prefix, so a path
+    is ambiguous only if it may get one by these steps.
     """
     decoded = path
-    for _ in range(_DECODINGS):
+    for _ in range(_MAX_DECODINGS):
         decoded, before = unquote(decoded), decoded
         if decoded == before:
             break
     else:
-        return True  # nobody means that
-    if "\ufffd" in decoded:  # bytes that are not UTF-8: a dot or a slash in too many of them
+        return True
+    if "\ufffd" in decoded:  # invalid UTF-8, which lenient decoders may read as a dot or a slash
         return True
     if not decoded.isascii():
-        decoded = normalize("NFKC", decoded)
+        decoded = normalize("NFKC", decoded)  # turns a full-width dot or slash into an ASCII one
     visible = _INVISIBLE.sub("", decoded)
-    if ".." not in _ENDS.split(visible) and ".." not in _ENDS.split(visible.replace("\0", "")):
+    # Some servers truncate the path at a NULL, others drop the NULL.
+    if ".." not in _SEGMENT_ENDS.split(visible) and ".." not in _SEGMENT_ENDS.split(visible.replace("\0", "")):
         return False
     return visible != path or _READ_DIFFERENTLY.search(path) is not None
