@@ -11,7 +11,7 @@ from requests.auth import AuthBase
 from .destination import Destination, origin_of
 from .errors import BearerAuthError, without_traceback
 from .replay import body_position
-from .retry import Retry, Trust, hooked
+from .retry import Retry, Trust, replace_hook
 from .sources import Sources, make_sources
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class BearerEnvAuth(KeyAuth):
         body = r.body
         replay = None if body is None or isinstance(body, (bytes, str)) else body_position(body)
         r.headers["Authorization"] = credential
-        r.hooks = hooked(r.hooks, Retry(self, self, r.url, credential, replay))
+        r.hooks = replace_hook(r.hooks, Retry(self, self, r.url, credential, replay))
         return r
 
     def credential(self) -> Credential:

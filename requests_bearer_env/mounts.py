@@ -12,7 +12,7 @@ from .credential import Credential
 from .errors import without_traceback
 from .prefix import ParsedURL, Prefix, parse_prefix
 from .replay import body_position
-from .retry import Retry, hooked, retry_of
+from .retry import Retry, replace_hook, retry_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -76,7 +76,7 @@ class MountedAuth(KeyAuth):
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Let the auth that is mounted for the URL authorise the request; see `KeyAuth`."""
         mount, original = self.mount_of(r.url), r.hooks
-        r.hooks = hooked(original)
+        r.hooks = replace_hook(original)
         if mount is None:
             r.headers.pop("Authorization", None)
             return r
@@ -90,7 +90,7 @@ class MountedAuth(KeyAuth):
         if hook is None:
             header: object = r.headers.get("Authorization")
             hook = Retry(self, None, start, Credential(header) if isinstance(header, str) else None, replay)
-            r.hooks = hooked(r.hooks, hook)
+            r.hooks = replace_hook(r.hooks, hook)
         hook.trust = self
         return r
 

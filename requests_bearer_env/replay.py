@@ -1,4 +1,4 @@
-"""What the hook knows of requests: who called it, where a redirect leads, and how a body is sent twice."""
+"""What the hook has to know about requests: who calls hooks, where redirects lead, how to send a body twice."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def from_session(kwargs: Mapping[str, Any]) -> bool:
-    """Whether a hook is called by `requests.Session.send` itself, with the options it sent the request with.
+    """Return whether `requests.Session.send` itself calls the hook, which it does with the transport's options.
 
-    requests-cache calls the hooks of the first request once more in the end, with the options it was given.
+    requests-cache calls the first request's hooks a second time, with the options of ``session.send()``.
     """
     return "verify" in kwargs and "allow_redirects" not in kwargs
 
 
 def redirect_target(response: Response) -> str | None:
-    """The URL that requests makes of a redirect, without its fragment; None if there is none.
+    """Return the URL that requests would follow, without its fragment; None if the response has no valid one.
 
-    As `requests.Session.resolve_redirects` does.
+    It is computed as `requests.Session.resolve_redirects` does.
     """
     start = str(response.url)
     try:
@@ -41,15 +41,15 @@ def redirect_target(response: Response) -> str | None:
 
 
 def body_position(body: Any) -> tuple[Any, Any] | None:
-    """A body and the position it begins at, or None if it has no positions."""
+    """Return a body and its present position; None if it has no position."""
     try:
         return body, body.tell()
     except Exception:
-        return None  # a body is any object, and its tell() may raise anything
+        return None  # a body may be any object, so tell() may be missing or raise anything
 
 
 def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
-    """Set a body to where it began; return whether that could be done."""
+    """Set a body back to the position of `body_position`; return whether it can be sent again."""
     if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
         return True
     if replay is None or replay[0] is not body:
@@ -58,4 +58,4 @@ def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
         body.seek(replay[1])
         return bool(body.tell() == replay[1])
     except Exception:
-        return False  # as above
+        return False  # seek() and tell() may raise anything, too

@@ -1,7 +1,7 @@
-"""What happens when the server refuses the key: the sources are read again and, if the key has changed, it is sent.
+"""The response hook that answers a refused key: it reads the sources again, and sends a key that has changed.
 
-requests calls the hook for every response on the way, also for those that redirect, but not for
-the answer to what the hook itself sends.
+requests calls the hook for every response of a redirect chain, but not for the response to a request
+that the hook itself sends.
 """
 
 from __future__ import annotations
@@ -33,73 +33,75 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("requests_bearer_env")
 
-#: The hooks of a request that has none.
+#: How requests represents the hooks of a request without any.
 _NO_HOOKS: dict[str, list[Any]] = {"response": []}
 
-#: As many targets of redirects are remembered as requests follows by default.
-_TARGETS = 30
+#: The number of redirect targets that are remembered; requests follows 30 redirects by default.
+_MAX_TARGETS = 30
 
 
 class Auth(Protocol):
-    """What the hook asks of the auth object whose key belongs to a URL."""
+    """The part of an auth object that the hook needs to replace a refused key."""
 
-    #: Where the key comes from.
+    #: The sources of the key.
     sources: Sources
-    #: The statuses that refuse a key.
+    #: The statuses that mean that the server refused the key.
     refresh_on: frozenset[int]
 
 
 class Trust(ABC):
-    """What the hook asks of the auth object that prepared the request."""
+    """Decides which URLs of a redirect chain may get a key; the auth object that prepared the request does."""
 
     @abstractmethod
     def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
-        """Say whose key belongs to a URL that a redirect chain has reached.
+        """Return whether a URL of a redirect chain is trusted, and the auth for it.
 
         Args:
             url: The URL of one response.
             start: The URL that the request was prepared for.
 
         Returns:
-            Whether a key may be sent there at all, so that the server there is trusted to choose the next
-            URL; and the auth whose key is put back on a request to that URL, if there is one.
+            Whether a key may be sent to the URL, so that its server is trusted to choose the next URL; and
+            the auth whose key answers a refusal there, or None if a refusal there is not answered.
         """
 
 
 class Retry:
     """The response hook of one prepared request.
 
-    It answers a refusal only if the request carried the very header that was put on it at preparation,
-    or if a redirect is why it did not. Once an untrusted place has answered, nothing is sent any more.
+    It answers a refusal only if the request carried the header that was set at preparation, or if requests
+    dropped or replaced that header on a redirect. After an untrusted server has responded, the hook does
+    nothing for the rest of the redirect chain.
     """
 
-    __slots__ = ("_auth", "_number", "_put", "_replay", "_start", "_targets", "trust")
+    __slots__ = ("_auth", "_header", "_prepared", "_replay", "_start", "_targets", "trust")
 
     def __init__(
         self,
         trust: Trust,
         auth: Auth | None,
         start: str | None,
-        put: Credential | None,
+        header: Credential | None,
         replay: tuple[Any, Any] | None,
     ) -> None:
         """Remember how the request was prepared.
 
         Args:
-            trust: Tells whose key belongs to a URL.
-            auth: Whose key was put on the request; None if that was another kind of auth.
-            start: The URL that the request is prepared for.
-            put: The Authorization header that was put on it.
-            replay: Its body and where that begins, if it is a file.
+            trust: Decides which URLs may get a key.
+            auth: The auth whose key was set; None if another kind of auth authorised the request.
+            start: The URL that the request was prepared for.
+            header: The Authorization header that was set.
+            replay: The body and its position, as `body_position` returns them.
         """
-        #: Tells whose key belongs to a URL; a `MountedAuth` puts itself in the place of the auth that it chose.
+        #: Decides which URLs may get a key. A `MountedAuth` replaces it by itself.
         self.trust: Trust = trust
         self._auth = auth
         self._start = start
-        self._put = put
+        self._header = header
         self._replay = replay
-        self._number = count()
-        #: Where trusted servers have redirected to. The request itself does not tell how it came about.
+        #: When the request was prepared, as a number of `count`.
+        self._prepared = count()
+        #: The URLs that trusted servers redirected to, because a request does not show that it follows a redirect.
         self._targets: deque[str] | None = None
 
     def __copy__(self) -> Retry:
@@ -109,53 +111,54 @@ class Retry:
         return self
 
     def __reduce__(self) -> tuple[type[Unpickled], tuple[()]]:
-        # A pickle has no key, and without the provider, which need not be picklable, a response still is.
+        # A pickle must not hold the key, and must not need the provider, because that may not be picklable.
         return Unpickled, ()
 
     def __call__(self, response: Response, **kwargs: Any) -> Response | None:
-        """Answer a refusal with the key as it is now; return None to leave the response as it is."""
+        """Answer a refusal with a key that has changed; return None to keep the response."""
         request: PreparedRequest | None = getattr(response, "request", None)
-        if request is None or not from_session(kwargs):  # what unit tests make has no request
+        if request is None or not from_session(kwargs):  # a response made by hand has no request
             return None
         url = str(request.url)
         if response.status_code < 300 and self._targets is None and url == self._start:
             return None
         trusted, auth = self.trust.auth_for(url, str(self._start))
-        # Only here are the proxies of this very request known.
+        # Preparation saw only the environment's proxies; these include proxies= and session.proxies.
         if not trusted or (not url.startswith("https:") and select_proxy(url, kwargs.get("proxies"))):
-            unhook(response)
+            # Remove the hook for the rest of the chain, because an untrusted server chooses the next URL.
+            request.hooks = replace_hook(request.hooks)
             _log.debug("%s gets no key: it is not where the key may go", origin_of(url))
             return None
-        ours = self._is_ours(request)
-        if ours:
+        answerable = self._is_answerable(request)
+        if answerable:
             self._remember_target(response)
-        if auth is None or not refuses(auth, response):
+        if auth is None or not is_refusal(auth, response):
             return None
-        if not ours:
+        if not answerable:
             _log.debug("%s refused an Authorization header that this auth did not set", origin_of(url))
             return None
         return self._answer(auth, response, kwargs)
 
-    def _is_ours(self, request: PreparedRequest) -> bool:
-        """Whether the header is the one that was put on the request, or requests took that away on a redirect.
+    def _is_answerable(self, request: PreparedRequest) -> bool:
+        """Return whether the request has the header that was set, or lost it on a redirect by a trusted server.
 
-        A redirect of a trusted server is good for one request to its target: an untrusted server may
-        redirect to the same URL later.
+        Each such redirect accounts for one request to its target, because an untrusted server may redirect
+        to the same URL later.
         """
         redirected = self._targets is not None and self._take_target(urldefrag(str(request.url))[0])
         header = request.headers.get("Authorization")
-        if header is not None and header == self._put:
+        if header is not None and header == self._header:
             return True
         if not redirected:
             return False
-        # requests.Session.rebuild_auth drops the header, or puts what netrc has in its place.
+        # requests.Session.rebuild_auth drops the header, or replaces it by the credentials in netrc.
         netrc = get_netrc_auth(str(request.url))
         if header is None or netrc is None:
             return header is None
         return bool(HTTPBasicAuth(*netrc)(request.copy()).headers["Authorization"] == header)
 
     def _take_target(self, url: str) -> bool:
-        """Forget one redirect to a URL; return whether there was one."""
+        """Remove one redirect to a URL from those remembered; return whether there was one."""
         try:
             cast("deque[str]", self._targets).remove(url)
         except ValueError:
@@ -163,56 +166,57 @@ class Retry:
         return True
 
     def _remember_target(self, response: Response) -> None:
-        """Remember where a trusted server redirects to."""
+        """Remember the target of a trusted server's response if it redirects."""
         target = redirect_target(response) if response.is_redirect else None
         if target is not None:
             if self._targets is None:
-                self._targets = deque(maxlen=_TARGETS)
+                self._targets = deque(maxlen=_MAX_TARGETS)
             self._targets.append(target)
 
     def _answer(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
-        """Send the request again with the key as it is now, once for each key that has not been tried.
+        """Send the request again with another key, and return the response; None if there is no other key.
 
-        After a redirect the request may carry no key, or the key of another mount. Then the first key that is
-        sent is one that this auth may have cached, and if that is refused, too, the sources are read again.
+        After a redirect the request may carry no key, or the key of another mount. The first key that is sent
+        then may be an old one from the cache of ``auth``. If the server refuses it, the sources are read again
+        and a key that has changed is sent, too.
         """
-        refused = self._put if response.request.headers.get("Authorization") == self._put else None
-        number, answer = self._number, None
+        refused = self._header if response.request.headers.get("Authorization") == self._header else None
+        prepared, answer = self._prepared, None
         for last in (True,) if refused is not None and auth is self._auth else (False, True):
-            credential = _changed(auth, refused, number, response)
+            credential = _read_changed_key(auth, refused, prepared, response)
             if credential is None:
                 return answer
-            number = count()
+            prepared = count()
             again = self._send_again(auth, response, credential, kwargs)
             if again is None:
                 return answer
             self._remember_target(again)
             response = answer = again
             refused = credential
-            if not refuses(auth, again):
+            if not is_refusal(auth, again):
                 return answer
             if last:
-                auth.sources.forget(credential, number)  # for the next request
+                auth.sources.forget(credential, prepared)  # so that the next request reads the sources again
         return answer
 
     def _send_again(
         self, auth: Auth, response: Response, credential: Credential, kwargs: dict[str, Any]
     ) -> Response | None:
-        """Send the request of a response as it was sent, but with another key; None if that cannot be done."""
+        """Send the request of a response again with another key; return None if it cannot be sent again."""
         status, origin = response.status_code, origin_of(response.request.url)
         if getattr(response, "connection", None) is None:
             _log.warning("the %s of %s stands: this transport adapter cannot send a request again", status, origin)
             return None
         request = response.request.copy()
         request.headers["Authorization"] = credential
-        request.hooks = hooked(request.hooks, Retry(self.trust, auth, request.url, credential, self._replay))
+        request.hooks = replace_hook(request.hooks, Retry(self.trust, auth, request.url, credential, self._replay))
         if not rewind(request.body, self._replay):
             _log.warning("the %s of %s stands: the request's body cannot be sent twice", status, origin)
             return None
         _log.debug("%s answered %s, and the key has changed: sending the request once more", origin, status)
         if not kwargs.get("stream"):
             try:
-                _ = response.content  # for the history, and to free the connection
+                _ = response.content  # response.history keeps the body, and reading it frees the connection
             except (RequestException, RuntimeError) as error:
                 _log.debug("the body of the %s could not be read: %s", status, type(error).__name__)
         response.close()
@@ -225,32 +229,34 @@ class Retry:
 
 
 class Unpickled:
-    """The response hook of a request that was pickled, and so has lost its key."""
+    """The response hook of a request that lost its key when it was pickled."""
 
     def __call__(self, response: Response, **kwargs: Any) -> None:
-        """Log why the server refuses the request."""
+        """Log the reason for a 401."""
         if response.status_code == 401 and from_session(kwargs):
             _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it anew")
 
 
-def refuses(auth: Auth, response: Response) -> bool:
-    """Whether a response refuses the key: by its status, or by its challenge (RFC 6750 section 3.1)."""
-    if response.status_code < 400 or response.status_code in auth.refresh_on:
-        return response.status_code >= 400
-    from .challenge import parse_challenge  # few answers need it
+def is_refusal(auth: Auth, response: Response) -> bool:
+    """Return whether a response refuses the key, by its status or its Bearer challenge (RFC 6750 section 3.1)."""
+    if response.status_code < 400:
+        return False
+    if response.status_code in auth.refresh_on:
+        return True
+    from .challenge import parse_challenge  # few responses need it
 
     return parse_challenge(response.headers.get("WWW-Authenticate", "")).bearer.get("error") == "invalid_token"
 
 
-def _changed(auth: Auth, refused: Credential | None, number: int, response: Response) -> Credential | None:
-    """The key as it is now; None, and a line in the log, if it has not changed or cannot be had."""
+def _read_changed_key(auth: Auth, refused: Credential | None, since: int, response: Response) -> Credential | None:
+    """Read the sources again; log a line and return None if they fail or still have the refused key."""
     origin, status = origin_of(response.request.url), response.status_code
     try:
-        reading, asked = auth.sources.read_after_refusal(refused, number)
+        reading, asked = auth.sources.read_after_refusal(refused, since)
     except BearerAuthError as error:
         _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
         return None
-    credential = cast("Credential", reading.credential)  # or there would have been a MissingKeyError
+    credential = cast("Credential", reading.credential)  # read() raises MissingKeyError rather than return None
     if credential != refused:
         return credential
     if _log.isEnabledFor(logging.INFO):
@@ -270,27 +276,23 @@ def _changed(auth: Auth, refused: Credential | None, number: int, response: Resp
 
 
 def _response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:
-    """A request's response hooks: requests takes one or several, or none at all."""
+    """Return a request's response hooks as a list; requests also accepts a single function or None."""
     found: Any = (hooks or {}).get("response") or ()
     return [found] if callable(found) else list(found)
 
 
-def hooked(hooks: Mapping[str, Any] | None, *ours: Retry) -> dict[str, Any]:
-    """A request's hooks with ours, once; in a new dict, because a request and its copies share theirs.
+def replace_hook(hooks: Mapping[str, Any] | None, *new: Retry) -> dict[str, Any]:
+    """Return a request's hooks with this package's hook replaced, or removed if there is no new one.
 
-    Ours comes first, because other hooks may raise at a 401.
+    The new hook comes first, because other hooks may raise at a 401. The dict is a new one, because a
+    request shares its dict with its copies.
     """
     if hooks == _NO_HOOKS:
-        return {"response": [*ours]}
+        return {"response": [*new]}
     others = [hook for hook in _response_hooks(hooks) if not isinstance(hook, (Retry, Unpickled))]
-    return {**(hooks or {}), "response": [*ours, *others]}
+    return {**(hooks or {}), "response": [*new, *others]}
 
 
 def retry_of(request: PreparedRequest) -> Retry | None:
-    """The hook of this package that a request has, if it has one."""
+    """Return the `Retry` among a request's hooks, if there is one."""
     return next((hook for hook in _response_hooks(request.hooks) if isinstance(hook, Retry)), None)
-
-
-def unhook(response: Response) -> None:
-    """Remove the hook for the rest of the chain: an untrusted server chooses the next URL."""
-    response.request.hooks = hooked(response.request.hooks)
