@@ -1,4 +1,4 @@
-"""What the sources share: the `Source` that each of them is, and the `Reading` that each returns."""
+"""The base class of the sources, `Source`, and what each of them returns, a `Reading`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     #: A callable that returns the key, or None for no key.
     Provider = Callable[[], str | bytes | None]
 
-#: No key is longer, and nothing endless is read to its end.
+#: The longest key. No more than this is read from a file or a program, because its output may be endless.
 MAX_BYTES = 16 * 1024
 
-#: Numbers that tell which of two events came first. A clock cannot: that of Windows may stand still for 15 ms.
+#: Returns a greater number at each call, which orders events. The clock of Windows cannot: it advances every 15 ms.
 count: Callable[[], int] = _count(1).__next__
 
 
 def remembered_for(ttl: float | None) -> float:
-    """Seconds for which a key that was refused, and has not changed since, is not asked for again."""
+    """Return the seconds for which the sources are not read again after a refusal that brought the same key back."""
     return 10.0 if ttl is None else min(10.0, ttl / 10)
 
 
 class Reading(NamedTuple):
-    """What one look at a source found.
+    """The result of reading a source once.
 
     Attributes:
-        credential: The header's value, or None if there is no key.
-        where: The source in words, for messages.
+        credential: The header's value; None if there is no key.
+        where: The source as messages name it.
         missing: Why there is no key, as a clause: "TGW_API_KEY is blank".
-        trimmed: What was left out of the value, in words; blank if nothing was.
-        path: The file that the key is in, as it was opened; None if it is in no file.
-        awaited: Whether the file is missing, perhaps only for the moment in which another one replaces it.
+        trimmed: What was removed from the value, as messages name it; blank if nothing was.
+        path: The path of the file that has the key, as it was opened; None if no file has it.
+        awaited: Whether the file is missing, perhaps only until its replacement is created.
     """
 
     credential: Credential | None
@@ -48,24 +48,24 @@ class Reading(NamedTuple):
 
 
 class Hint(NamedTuple):
-    """What else was seen near a source without a key, as the end of a sentence, and what to do; both may be blank."""
+    """A likely reason why a source has no key, as the end of a sentence, and what to do; both may be blank."""
 
     seen: str = ""
     remedy: str = ""
 
 
-#: What ``Reading(...)`` does, without its function in Python, which takes as long as the rest of `read_value`.
+#: Makes a `Reading` without NamedTuple's __new__, a Python function that takes as long as the rest of `read_value`.
 _new: Callable[[type[Reading], tuple[object, ...]], Reading] = cast("Any", tuple).__new__
 
 
 def read_value(raw: str, where: str, missing: str, path: str | None = None) -> Reading:
-    """Make a reading of what a source had.
+    """Make a reading of a source's value.
 
     Args:
-        raw: What it had.
-        where: The source in words.
+        raw: The value.
+        where: The source as messages name it.
         missing: Why there is no key if ``raw`` is blank.
-        path: The file that it was read from, if any.
+        path: The path of the file that ``raw`` was read from, if any.
 
     Raises:
         InvalidKeyError: ``raw`` cannot be a key.
@@ -78,7 +78,7 @@ def read_value(raw: str, where: str, missing: str, path: str | None = None) -> R
     try:
         credential = parse(raw, where)
     except InvalidKeyError:
-        del raw  # an interrupt may come before `Sources` has cleared this frame
+        del raw  # a KeyboardInterrupt may come before `Sources` clears this frame
         raise
     if credential is None:
         return Reading(None, where, missing)
@@ -86,30 +86,30 @@ def read_value(raw: str, where: str, missing: str, path: str | None = None) -> R
 
 
 class Source(ABC):
-    """A place that a key comes from. Sources are immutable and are read anew for every request.
+    """A place where a key is stored. Sources are immutable, and each request reads them.
 
-    No `OSError` or `UnicodeDecodeError` is chained to what they raise: an OSError may hold a key that
-    was passed as a path, and a UnicodeDecodeError holds the file's bytes. `Sources` clears the frames
-    that an exception passed; those of a source hold no key in a local when it raises.
+    The exceptions of a source have no `OSError` or `UnicodeDecodeError` as context: an OSError may hold a
+    key that was passed as a path, and a UnicodeDecodeError holds the file's bytes. A source deletes locals
+    that hold a key before it raises; `Sources` clears all frames that the exception passed.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def options(self) -> dict[str, Any]:
-        """The arguments of BearerEnvAuth that make this source."""
+        """Return the arguments of BearerEnvAuth that make this source."""
 
     @abstractmethod
     def read(self) -> Reading:
-        """Look for the key.
+        """Read the key.
 
         Raises:
-            InvalidKeyError: There is something that cannot be a key.
+            InvalidKeyError: The source has a value that cannot be a key.
             KeySourceError: The source failed.
         """
 
     def hint(self) -> Hint:
-        """What may explain why there is no key. Only a failure asks for it."""
+        """Return a likely reason why there is no key; only called when no source has one."""
         return Hint()
 
     @abstractmethod
@@ -121,14 +121,14 @@ class Source(ABC):
         return None
 
     def forget(self, refused: Credential, since: int) -> None:
-        """Drop a cached key if it is the one that the server refused; most sources cache none.
+        """Drop the cached key if it is the refused one; most sources have no cache.
 
         Args:
             refused: The header's value.
-            since: When the refused request was prepared, as a number of `count`. A key that was
-                asked for after that is not dropped at once.
+            since: When the refused request was prepared, as a number of `count`. If the source got its
+                key after that, it keeps the key for some seconds.
         """
 
     @abstractmethod
     def __repr__(self) -> str:
-        """The arguments of BearerEnvAuth, as far as they may be shown."""
+        """Return the arguments of BearerEnvAuth that make this source, without what may be a key."""

@@ -1,4 +1,4 @@
-"""A provider whose key is cached for some time (``ttl=``), shared by all threads."""
+"""A provider whose key is cached (``ttl=``) and shared by all threads."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("requests_bearer_env")
 
-#: Not the module's generator: programs seed that one, and a fleet must not refresh in step.
+#: The generator of the random module may be seeded alike in every program of a fleet, which would then refresh
+#: its keys at the same time.
 _random = random.SystemRandom()
 
-#: Guards the few assignments below in every cache; no provider is ever called under it. All caches share
-#: it, so that auth objects hold no lock, and it is reentrant because a signal handler may send a request.
-#: A forked child gets another one, which tells its own calls from inherited ones.
+#: Guards the attributes of every cache. Providers are called without it. All caches share it, so that auth
+#: objects hold no lock, and it is reentrant because a signal handler may send a request. A forked child
+#: gets another lock, whose identity distinguishes the child's calls from those it inherited.
 _lock = threading.RLock()
 
 
 def _renew_lock() -> None:
-    """Start a forked child with a free lock: in the parent, another thread may hold it."""
+    """Give a forked child a free lock, because another thread of the parent may hold the inherited one."""
     global _lock
     _lock = threading.RLock()
 
 
-# On Windows, where nothing forks, this makes a dict and drops it.
+# Windows has neither fork nor register_at_fork; dict() ignores the argument there.
 getattr(os, "register_at_fork", dict)(after_in_child=_renew_lock)
 
 
@@ -45,13 +46,13 @@ class _Entry(NamedTuple):
     """A cached key.
 
     Attributes:
-        reading: The key, and where it is from.
-        number: When the provider was asked for it, as a number of `count`.
-        asked: The same as a time of `time.monotonic`, as the next two are.
-        refresh: When one thread asks ahead.
-        expiry: When the key is no longer used.
+        reading: The key and its source.
+        number: When the provider was called, as a number of `count`.
+        asked: When the provider was called, as a time of `time.monotonic`.
+        refresh: When one thread asks ahead, as a time of `time.monotonic`.
+        expiry: When the key expires, as a time of `time.monotonic`.
         process: The lock of the process that made this entry.
-        refused: Whether a server has refused the key since. It is used again only if the provider fails now.
+        refused: Whether a server has refused the key since. It is used again only if the provider now fails.
     """
 
     reading: Reading
@@ -64,10 +65,10 @@ class _Entry(NamedTuple):
 
 
 class _Flight:
-    """One call of the provider and, when it is over, what it returned or raised.
+    """One call of the provider and, afterwards, what it returned or raised.
 
-    The thread that asks holds ``asking`` meanwhile. A ``with`` statement releases it whatever happens,
-    also if a signal handler raises, so that no thread waits for a call that has died.
+    The calling thread holds ``asking`` during the call. A ``with`` statement releases the lock even if a
+    signal handler raises, so that no thread waits for a call that was interrupted.
     """
 
     __slots__ = ("asked", "asking", "error", "number", "over", "process", "reading", "thread")
@@ -83,14 +84,14 @@ class _Flight:
         self.thread = threading.get_ident()
 
     def is_running(self) -> bool:
-        """Whether a thread is asking; in a forked child no thread carries on what the parent began."""
+        """Return whether a thread is calling the provider; a forked child has inherited no such thread."""
         return self.process is _lock and not self.over and self.asking.locked()
 
     def outcome(self) -> Reading | None:
         """Return what the provider returned, or None if the call was interrupted.
 
         Raises:
-            BearerAuthError: What the call raised, as an exception of this thread's own.
+            BearerAuthError: A copy of what the call raised, because each thread adds its request to its own.
         """
         if self.error is not None:
             raise self.error.copy()
@@ -98,7 +99,7 @@ class _Flight:
 
 
 class CachedProviderSource(ProviderSource):
-    """A provider that is called by one thread at a time, and not more often than needed."""
+    """A provider whose key is cached, and which only one thread at a time calls."""
 
     __slots__ = ("_entry", "_flight", "_ttl")
 
@@ -128,7 +129,7 @@ class CachedProviderSource(ProviderSource):
         return self._renew()
 
     def _renew(self) -> Reading:
-        """Call the provider, or wait for the thread that calls it, or return the key that is still good."""
+        """Call the provider, wait for the thread that is calling it, or return a key that is still valid."""
         mine = _Flight()
         with mine.asking:
             while True:
@@ -148,8 +149,8 @@ class CachedProviderSource(ProviderSource):
                         "use the auth neither in its own provider nor in a signal handler",
                     )
                 with flight.asking:
-                    # A waiting thread that holds the lock must not look like a running call. Where a lock
-                    # is handed from thread to thread, as on Windows, they would wait for each other forever.
+                    # A waiting thread that holds the lock must not be mistaken for a running call. Windows passes
+                    # a released lock to the next waiting thread, so they would wait for each other forever.
                     flight.over = True
                 if flight.error is not None and self._is_good(self._entry):
                     continue  # the refused key is used again
@@ -159,7 +160,7 @@ class CachedProviderSource(ProviderSource):
             return self._call(mine, entry)
 
     def _call(self, flight: _Flight, entry: _Entry | None) -> Reading:
-        """Call the provider; if that fails while the entry is good, log the failure and return the entry's key."""
+        """Call the provider; if it fails while the entry's key is valid, log the failure and return that key."""
         try:
             reading = flight.reading = super().read()
         except BearerAuthError as error:
@@ -177,20 +178,20 @@ class CachedProviderSource(ProviderSource):
         return kept
 
     def _own_entry(self) -> _Entry | None:
-        """The entry; in a forked child with a time of its own to ask ahead, or a fleet would ask in step."""
+        """Return the entry. A forked child draws a new time to ask ahead, so that children do not ask together."""
         entry = self._entry
         if entry is not None and entry.process is not _lock:
             entry = self._entry = self._make_entry(entry.reading, entry.number, entry.asked, entry.expiry)
         return entry
 
     def _make_entry(self, reading: Reading, number: int, asked: float, expiry: float) -> _Entry:
-        """An entry; asking ahead is due when 80 to 90 % of its lifetime are over."""
+        """Make an entry whose time to ask ahead is after 80 to 90 % of its lifetime."""
         return _Entry(reading, number, asked, expiry - self._ttl * _random.uniform(0.1, 0.2), expiry, _lock)
 
     def _store(self, flight: _Flight, entry: _Entry | None) -> Reading | None:
-        """Cache what a call brought; after a failure, return the key to go on with if there is one."""
+        """Cache the result of a call; if the call failed, return the cached key if it can still be used."""
         with _lock:
-            if self._flight is not flight:  # the key that it set out to renew was refused in the meantime
+            if self._flight is not flight:  # a server has refused the key since the call began
                 return None
             self._flight = None
             now = time.monotonic()
@@ -198,13 +199,13 @@ class CachedProviderSource(ProviderSource):
             if reading is not None and reading.credential is not None:
                 self._entry = self._make_entry(reading, flight.number, flight.asked, now + self._ttl)
             elif entry is not None and entry is self._entry and now < entry.expiry:
-                # Asking ahead is tried once. One place may have refused a key that others still take.
+                # Do not ask ahead again. Use even a refused key, because other servers may still accept it.
                 self._entry = entry._replace(refresh=entry.expiry, refused=False)
                 return None if entry.refused else entry.reading
             return None
 
     def _is_good(self, entry: _Entry | None) -> bool:
-        """Whether there is a key that can be used."""
+        """Return whether there is an entry whose key can be used."""
         return entry is not None and not entry.refused and time.monotonic() < entry.expiry
 
     def forget(self, refused: Credential, since: int) -> None:
@@ -213,7 +214,7 @@ class CachedProviderSource(ProviderSource):
             if entry is None or entry.reading.credential != refused:
                 return
             if entry.number > since and time.monotonic() - entry.asked < remembered_for(self._ttl):
-                return  # it was asked for after the refused request was prepared, and just now
+                return  # the provider returned this key after the refused request was prepared, and just now
             self._entry = entry._replace(refused=True)
             if flight is not None and flight.number < since:
-                self._flight = None  # it may bring the refused key again
+                self._flight = None  # the call may return the refused key again

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from subprocess import Popen
 
-#: A longer name is shown only if there is such a program.
+#: Messages show a longer name only if there is a program of that name, because it may be a key.
 _LONG_NAME = 20
 
-#: Seconds between two looks at the program: the first pause, which doubles, and the longest.
+#: Seconds between two polls of the program: the first pause, which is doubled each time, and the longest.
 _PAUSES = 0.001, 0.02
 
 _BY_HAND = "run it by hand to see why"
@@ -36,7 +36,7 @@ _STATUS_TAKEN = (
 
 
 class Command:
-    """Runs a program and returns what it prints; equal and picklable by its arguments."""
+    """A provider that runs a program and returns its output; see `command`. Equal by its arguments, and picklable."""
 
     __slots__ = ("_argv", "_first_line", "_timeout")
 
@@ -68,7 +68,7 @@ class Command:
 
         program = self._argv[0]
         name = os.path.basename(program)
-        # A whole command line in one part is a mistake and may hold anything, as may a text that names no program.
+        # A command line in one string and a name without a program are mistakes, and may hold a key.
         if program.split() == [program] and (len(name) <= _LONG_NAME or which(program)):
             return f"command {name}"
         return "command (not shown because it is not the name of a program)"
@@ -105,7 +105,7 @@ class Command:
                 try:
                     problem = self._watch(process, pipe, output)
                 except ChildProcessError:
-                    process.poll()  # or the destructor of the Popen would warn
+                    process.poll()  # sets the return code, or Popen.__del__ would warn of a running program
                     problem, remedy = _STATUS_TAKEN
                 finally:
                     group.end()
@@ -114,7 +114,7 @@ class Command:
         return bytes(output).partition(b"\n")[0] if self._first_line else bytes(output)
 
     def _start(self, writer: int) -> Popen[bytes]:
-        """Start the program with a pipe as its standard output."""
+        """Start the program with the pipe as its standard output."""
         from subprocess import DEVNULL, Popen  # slow to import, and few programs use it
 
         unsafe = platforms.unsafe_for_batch([platforms.find_program(self._argv[0]), *self._argv[1:]])
@@ -125,7 +125,7 @@ class Command:
                 "call the program that the batch file calls",
             )
         try:
-            # Not in a local: a traceback printer would show the arguments.
+            # The arguments are in no local variable, because traceback printers would show it.
             process = cast(
                 "Popen[bytes]",
                 Popen(
@@ -138,27 +138,27 @@ class Command:
         except (OSError, ValueError) as error:
             failure = getattr(error, "strerror", None) or type(error).__name__
         else:
-            process.args = self.__name__  # shown by the repr of the Popen
+            process.args = self.__name__  # the repr of a Popen shows its args
             return process
         raise ProviderError(
             f"{self.__name__} cannot be started ({failure})", "check that it is installed and on the PATH"
         )
 
     def _watch(self, process: Popen[bytes], pipe: io.FileIO, output: _Output) -> str | None:
-        """Collect what the program prints until it has ended.
+        """Collect the program's output until the program ends.
 
-        Programs that it leaves behind may keep the pipe open; they are not waited for.
+        Its own child processes may keep the pipe open after that; they are not waited for.
 
         Returns:
-            What went wrong, in words that show neither arguments nor output; None if nothing did.
+            The problem, without arguments or output; None if the program succeeded.
 
         Raises:
-            ChildProcessError: Something else has taken the exit status.
+            ChildProcessError: The exit status is lost; see `platforms.exit_status`.
         """
         deadline = time.monotonic() + self._timeout
         closed, (pause, longest) = False, _PAUSES
         while True:
-            # Asked before the pipe is read, so that nothing is lost that the program prints at its very end.
+            # Poll before reading the pipe, or output that the program writes just before it ends would be lost.
             status = platforms.exit_status(process)
             chunk = b"" if closed else platforms.read_available(pipe)
             if chunk:
@@ -180,7 +180,7 @@ class Command:
 
 
 class _Output(bytearray):
-    """What a program printed; hidden from traceback printers."""
+    """The output of a program, which its repr hides from traceback printers."""
 
     def __repr__(self) -> str:
         return "<output>"
@@ -189,27 +189,27 @@ class _Output(bytearray):
 def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, first_line: bool = False) -> Command:
     """Make a provider that runs a program and takes its standard output as the key.
 
-    The program's standard input is empty, and its standard error goes where that of this process goes.
-    On Windows, ``.cmd`` and ``.bat`` files are found on the PATH as well.
+    The program's standard input is empty, and it inherits the standard error of this process. On Windows,
+    ``.cmd`` and ``.bat`` files on the PATH are found, too.
 
     Args:
         argv: The program and its arguments. No shell is used.
-        timeout: Seconds after which the program and all that it has started are killed.
-        first_line: Take only the first line of the output: ``pass`` keeps notes below the key.
+        timeout: Seconds after which the program and its child processes are killed.
+        first_line: Take only the first line of the output, because ``pass`` stores notes below the key.
 
     Returns:
-        A value for ``provider=``. If the program fails, takes too long or prints more than 16 KiB, or if
-        its exit status cannot be known, the request raises `KeySourceError`, which shows the program's
-        name and exit status but neither its arguments nor its output.
+        A value for ``provider=``. A request raises `KeySourceError` if the program fails, takes too long or
+        prints more than 16 KiB, or if its exit status is lost. The message has the program's name and exit
+        status, but neither its arguments nor its output.
 
     Raises:
-        TypeError: ``argv`` is a str or holds something else than str, ``timeout`` is no number,
-            ``first_line`` is no bool.
-        ValueError: ``argv`` is empty, ``timeout`` is not positive and finite.
+        TypeError: ``argv`` is a str or has a part that is not a str or path, ``timeout`` is not a number,
+            or ``first_line`` is not a bool.
+        ValueError: ``argv`` is empty or has a NULL in it, or ``timeout`` is not positive and finite.
     """
     try:
         return Command(argv, timeout, first_line)
     except (TypeError, ValueError) as error:
         wrong = without_traceback(error)
-    del argv, timeout  # the key may be among them, and no frame is to show it
+    del argv, timeout  # they may hold a key, and a traceback must not show it
     raise wrong
