@@ -1,7 +1,7 @@
-"""Where a key comes from: environment variable, file, provider, in this order.
+"""The sources of a key: environment variable, file and provider, read in this order.
 
-A new kind of source is a subclass of `requests_bearer_env.sources.base.Source` in a module of its own,
-which `make_sources` constructs.
+Each kind of source is a subclass of `requests_bearer_env.sources.base.Source` in a module of its own, and
+`make_sources` constructs it.
 """
 
 from __future__ import annotations
@@ -29,37 +29,36 @@ __all__ = ["DEFAULT_ENV", "Sources", "count", "explain_missing", "make_sources"]
 #: The variable that is read when no source is named.
 DEFAULT_ENV = "BEARER_TOKEN"
 
-#: Pauses, in seconds, before looking again for a missing file: a file that is replaced by remove and
-#: create is missing for a moment.
+#: Pauses, in seconds, before reading a missing file again: programs that replace a file by removing and
+#: creating it leave it missing for a moment.
 _PAUSES = (0.005, 0.01, 0.015, 0.02)
-
 
 _STORE = "store the key there, or name the source that has it"
 
 
 class Sources:
-    """The sources of one auth object, and what the server said to the key that they have."""
+    """The sources of one auth object, and whether a server has just refused their key."""
 
     __slots__ = ("_remembered", "_stands", "each")
 
     def __init__(self, each: tuple[Source, ...], ttl: float | None = None) -> None:
-        """Take the sources in the order in which they are read.
+        """Store the sources.
 
         Args:
-            each: The sources.
+            each: The sources, in the order in which they are read.
             ttl: Seconds for which the provider's key is cached.
         """
         self.each: tuple[Source, ...] = each
         self._remembered = remembered_for(ttl)
-        #: The last refused key that the sources still had when they were read again (its hash, so that no key
-        #: outlives its request), where it was from, and until when that counts.
+        #: The last refused key that the sources still had when they were read again: its hash, so that no key
+        #: outlives its request; its source; and the time until which the sources are not read for it again.
         self._stands: tuple[int, str, float] | None = None
 
     def read(self) -> Reading:
-        """Read the sources in turn, until one has a key.
+        """Read the sources in turn until one has a key.
 
         Raises:
-            InvalidKeyError: A source has something that cannot be a key.
+            InvalidKeyError: A source has a value that cannot be a key.
             KeySourceError: A source failed.
             MissingKeyError: No source has a key.
         """
@@ -76,7 +75,7 @@ class Sources:
             raise
 
     def _read_again(self, readings: list[Reading]) -> Reading:
-        """Look again for files that were missing."""
+        """Read the sources whose file was missing again."""
         awaited = [number for number, reading in enumerate(readings) if reading.awaited]
         for pause in _PAUSES if awaited else ():
             time.sleep(pause)
@@ -89,15 +88,15 @@ class Sources:
     def read_after_refusal(self, refused: Credential | None, since: int) -> tuple[Reading, bool]:
         """Read the sources again because a server refused a key.
 
-        If that has just brought the same key back, nothing is read for some seconds: otherwise a
-        revoked key, or a server that refuses every key, would make of each request a call to the vault.
+        If this has just brought the same key back, nothing is read for some seconds. Otherwise each request
+        with a revoked key, or to a server that refuses every key, would call the vault.
 
         Args:
-            refused: The header's value that was refused; None if there was none.
+            refused: The value of the refused header; None if the request had none.
             since: When the refused request was prepared, as a number of `count`.
 
         Returns:
-            The key as it is now, which may be the refused one; and whether the sources were really read.
+            The present key, which may be the refused one; and whether the sources were read.
 
         Raises:
             BearerAuthError: As `read` does.
@@ -118,12 +117,12 @@ class Sources:
         return next((source for source in self.each if source.where() == where), self.each[0])
 
     def forget(self, refused: Credential, since: int) -> None:
-        """Drop a cached key if it is the one that the server refused; see `Source.forget`."""
+        """Drop the cached key if it is the refused one; see `Source.forget`."""
         for source in self.each:
             source.forget(refused, since)
 
     def options(self) -> dict[str, Any]:
-        """The arguments of BearerEnvAuth that make these sources."""
+        """Return the arguments of BearerEnvAuth that make these sources."""
         return {option: value for source in self.each for option, value in source.options().items()}
 
     def __repr__(self) -> str:
@@ -131,7 +130,7 @@ class Sources:
 
 
 def explain_missing(each: Sequence[Source], readings: Sequence[Reading]) -> tuple[str, str]:
-    """Say why none of the sources has a key, and what to do."""
+    """Return why none of the sources has a key, and what to do."""
     hints = [source.hint() for source in each]
     seen = "".join(hint.seen for hint in hints)
     remedy = next((hint.remedy for hint in hints if hint.remedy), _STORE)
@@ -144,11 +143,11 @@ def make_sources(
     provider: Provider | None,
     ttl: float | None,
 ) -> Sources:
-    """Make the sources that are named, or the default.
+    """Make a source of each argument, or the default source if there are none.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: An argument has a value that no source can have.
+        TypeError: An argument has the wrong type.
+        ValueError: An argument is not valid.
     """
     each: list[Source] = []
     if env is not None:
@@ -163,7 +162,7 @@ def make_sources(
 
 
 def _provider_source(function: Provider, ttl: float | None) -> Source:
-    """The source for a provider; its modules are imported only where they are used."""
+    """Make the source of a provider; its modules are imported only here, because few programs use them."""
     if ttl is None:
         from .provider import ProviderSource
 

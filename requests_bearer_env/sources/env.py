@@ -12,16 +12,16 @@ from requests_bearer_env.errors import KeySourceError
 from .base import Hint, Reading, Source, read_value
 from .file import FileSource
 
-#: A name in capitals, as POSIX has them, made of short words: no key looks like that.
+#: A name in capitals made of short words, as names of variables usually are. No key looks like that.
 _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
 
-#: So many bytes of a ``.env`` file are looked at.
+#: The number of bytes of a ``.env`` file that are searched.
 _DOTENV_SIZE = 64 * 1024
 
-#: How much two names have in common if one may be a misspelling of the other: one letter of eight differs.
+#: The similarity of two names of which one may be misspelled, as `difflib` measures it: one letter of eight differs.
 _NEARLY = 0.88
 
-#: A name as a shell expands it: ``$NAME``, ``${NAME}``, ``%NAME%``, ``$env:NAME``.
+#: A reference that a shell expands: ``$NAME``, ``${NAME}``, ``%NAME%``, ``$env:NAME``.
 _EXPANSION = r"(?ai)\$\{\w+\}|\$(?:env:)?\w+|%\w+%"
 
 
@@ -35,12 +35,12 @@ class EnvSource(Source):
 
         Args:
             name: The name of the variable.
-            option: What the user calls this argument, for the messages.
-            file_option: What the user would name a file with.
+            option: How the user interface names this argument, for messages.
+            file_option: How the user interface names the argument for a file.
 
         Raises:
-            TypeError: ``name`` is no str.
-            ValueError: ``name`` is not the name of a variable. It may be the key, so it is not shown.
+            TypeError: ``name`` is not a str.
+            ValueError: ``name`` is not the name of a variable. The message does not show it, because it may be the key.
         """
         if not isinstance(name, str):
             raise TypeError(f"{option} is {type(name).__name__}: give the name of an environment variable")
@@ -55,7 +55,7 @@ class EnvSource(Source):
         return {"env": self._name}
 
     def read(self) -> Reading:
-        # os.getenv and not os.environ: some traceback printers show the value of every name in a line.
+        # os.getenv rather than os.environ, because some traceback printers show the value of every name in a line.
         if os.getenv(self._file_name):
             file = self.file()
             if file is not None:
@@ -70,12 +70,12 @@ class EnvSource(Source):
         return "--env", self._name
 
     def file(self) -> FileSource | None:
-        """The file that ``$NAME_FILE`` names, if it names one."""
+        """Return the file that ``$NAME_FILE`` names; None if that is not set or blank."""
         path = os.getenv(self._file_name, "").strip()
         return FileSource(path) if path else None
 
     def _read_file(self, file: FileSource) -> Reading:
-        """Read the file, unless the variable is set as well."""
+        """Read the file; raise `KeySourceError` if the variable itself is set, too."""
         if os.getenv(self._name, "").strip():
             raise KeySourceError(
                 f"{self._name} and {self._file_name} are both set, so it is unknown which key is meant",
@@ -91,13 +91,13 @@ class EnvSource(Source):
         return f"{self._shown()} is {state} in this process's environment"
 
     def _shown(self) -> str:
-        """The variable in words; its name is not shown if it may be a key that was passed as the name."""
+        """Return how messages name the variable, without its name if that may be a key."""
         if self._name in os.environ or self._file_name in os.environ or re.fullmatch(_PLAIN_NAME, self._name):
             return self._name
         return f"the variable with a name of {len(self._name)} characters (not shown because it may be a key)"
 
     def hint(self) -> Hint:
-        """A wrong name, or a ``.env`` file that nothing has loaded; no value of a variable is looked at."""
+        """Look for a misspelled name, a key in place of the name, and a ``.env`` file that was not loaded."""
         if self._name in os.environ or self._file_name in os.environ:
             return Hint()
         if _is_in_dotenv(self._name):
@@ -106,9 +106,9 @@ class EnvSource(Source):
             )
         if not re.fullmatch(_PLAIN_NAME, self._name):
             return Hint("", "give the name of the variable that holds the key, not the key itself")
-        from difflib import get_close_matches  # only a failure needs it
+        from difflib import get_close_matches  # few programs need it
 
-        # On Windows, names of variables are read in capitals.
+        # os.environ of Windows has all names in capitals.
         names = {name.upper(): name for name in os.environ if _is_name(name)}
         found = get_close_matches(self._name.upper(), names, 1, _NEARLY)
         return Hint(f" ({names[found[0]]} is set)", "correct the variable's name") if found else Hint()
@@ -118,12 +118,12 @@ class EnvSource(Source):
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text is a name of a variable as POSIX has it: ASCII letters, digits and underscores, no digit first."""
+    """Return whether a text is a POSIX name of a variable: ASCII letters, digits, underscores, no digit first."""
     return text.isascii() and text.isidentifier()
 
 
 def _why_no_name(text: str, file_option: str) -> str:
-    """Why a text is not the name of a variable, and what to do."""
+    """Return why a text is not the name of a variable, and what to do."""
     if re.fullmatch(_EXPANSION, text):
         return "is written as a shell expands a variable: give the variable's name alone, without $ or %"
     return (
@@ -133,7 +133,7 @@ def _why_no_name(text: str, file_option: str) -> str:
 
 
 def _is_in_dotenv(name: str) -> bool:
-    """Whether the ``.env`` file of the current directory sets a variable."""
+    """Return whether the ``.env`` file of the current directory sets a variable."""
     try:
         if not stat.S_ISREG(os.stat(".env").st_mode):
             return False

@@ -16,7 +16,7 @@ from requests_bearer_env.errors import KeySourceError
 
 from .base import MAX_BYTES, Reading, Source, read_value
 
-#: Pauses, in seconds, before reading a blank file again: writers truncate a file before they write it.
+#: Pauses, in seconds, before reading a blank file again: programs truncate a file before they write it.
 _PAUSES = (0.005, 0.01, 0.015, 0.02)
 
 #: ``$CREDENTIALS_DIRECTORY/key`` or ``~/key``: no key begins like that.
@@ -35,10 +35,10 @@ class FileSource(Source):
 
         Args:
             path: The path as the user gave it.
-            option: What the user calls this argument, for the messages.
+            option: How the user interface names this argument, for messages.
 
         Raises:
-            TypeError: ``path`` is no path, or one in bytes.
+            TypeError: ``path`` is not a path, or is a path in bytes.
             ValueError: ``path`` is blank or has a NULL in it.
         """
         path = os.fspath(path)
@@ -60,7 +60,7 @@ class FileSource(Source):
 
     @property
     def path(self) -> str:
-        """The path as it would be opened now."""
+        """The expanded path, as a read would open it now."""
         return platforms.expand(self._path)
 
     def read(self) -> Reading:
@@ -84,7 +84,7 @@ class FileSource(Source):
         return "--file", self._path
 
     def _look(self) -> Reading:
-        """Read the file once."""
+        """Read the file once, without pauses."""
         path = platforms.expand(self._path)
         try:
             return read_value(self._text(path), self._given, self._blank, path)
@@ -98,11 +98,11 @@ class FileSource(Source):
         )
 
     def _text(self, path: str) -> str:
-        """The file's text: UTF-8, with a byte order mark or without.
+        """Return the text of the file, which is UTF-8 with or without a byte order mark.
 
         Raises:
-            BlockingIOError: Another program has the file open, for the moment.
-            FileNotFoundError: There is no such file.
+            BlockingIOError: Another program has locked the file.
+            FileNotFoundError: The file does not exist.
         """
         data = self._data(path)
         try:
@@ -117,7 +117,7 @@ class FileSource(Source):
         raise KeySourceError(f"{self._given} {problem}", remedy)
 
     def _data(self, path: str) -> bytes:
-        """The first bytes of the file, one more than a key may have."""
+        """Return the first bytes of the file: at most one more than a key may have."""
         try:
             if not platforms.is_device_path(path):
                 status = os.stat(path)
@@ -127,9 +127,9 @@ class FileSource(Source):
             raise
         except OSError as error:
             if platforms.is_sharing_violation(error):
-                raise BlockingIOError from None  # another program may be replacing the file: look again
+                raise BlockingIOError from None  # another program may be replacing the file, so read() tries again
             if platforms.is_invalid_name(error):
-                raise FileNotFoundError from None  # such as a path in quotes, which is explained then
+                raise FileNotFoundError from None  # the path may be in quotes, which _look() explains
             number, reason = error.errno, error.strerror
         except ValueError:  # the path has characters that the file system's encoding lacks
             number, reason = errno.EINVAL, "it is not a valid path on this system"
@@ -145,7 +145,7 @@ class FileSource(Source):
         )
 
     def _where(self, path: str) -> str:
-        """The file in words: the path as it was given, unless it may be a key that was passed as the path."""
+        """Return how messages name the file, without its path if that may be a key."""
         if (
             re.match(_SURELY_PATH, self._path)
             or platforms.looks_like_path(self._path)
@@ -165,20 +165,20 @@ class FileSource(Source):
 
 
 def _begins_somewhere(path: str) -> bool:
-    """Whether a directory that an absolute path leads through exists, other than the root.
+    """Return whether a parent directory of an absolute path exists, other than the root.
 
-    The root alone says nothing: a base64 key may begin with a slash.
+    The root does not count, because a base64 key may begin with a slash.
     """
     return os.path.isabs(path) and any(map(os.path.isdir, list(map(str, Path(path).parents))[:-1]))
 
 
 def _read(path: str, size: int) -> bytes:
-    """The first bytes of a regular file, which is open as briefly as can be; ``size`` is what it is said to have."""
+    """Read the first bytes of a regular file whose size is reported as ``size``, and close it at once."""
     descriptor = platforms.open_to_read(path)
     try:
-        # All of it at once: another program may rewrite the file between two reads.
+        # One read() for the whole key, because another program may rewrite the file between two of them.
         data = os.read(descriptor, MAX_BYTES + 1)
-        # Some file systems return a part at a time, and those of the kernel say that files have no bytes.
+        # Some file systems return less than was asked for, and files in /proc and /sys report a size of 0.
         if len(data) != size:
             while len(data) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(data))):
                 data += chunk

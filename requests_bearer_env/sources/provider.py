@@ -1,4 +1,4 @@
-"""A provider: a callable that returns the key, called for every request."""
+"""A provider: a callable that returns the key and is called for every request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ProviderSource(Source):
         """Check the provider.
 
         Raises:
-            TypeError: It cannot be called.
+            TypeError: ``provider`` is not callable.
         """
         if not callable(provider):
             raise TypeError(f"provider= is {type(provider).__name__}: give a function that returns the key")
@@ -39,7 +39,7 @@ class ProviderSource(Source):
         return read_value(self._text(where), where, f"{where} returned no key")
 
     def _text(self, where: str) -> str:
-        """Call the provider, and return what it returned as a str; blank for None."""
+        """Call the provider and return its value as a str, which is blank for None."""
         try:
             value: object = self._provider()
         except ProviderError as error:
@@ -60,7 +60,7 @@ class ProviderSource(Source):
         raise failure
 
     def where(self) -> str:
-        # Not its repr: that of a functools.partial shows the arguments.
+        # Not its repr, because that of a functools.partial shows the arguments.
         return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 
     def __repr__(self) -> str:
