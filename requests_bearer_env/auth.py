@@ -1,4 +1,4 @@
-"""BearerEnvAuth: may the key go there, what is it, set the header, watch for a refusal."""
+"""BearerEnvAuth: check the destination, read the key, set the header, install the hook for refusals."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
 
 
 class KeyAuth(AuthBase, Trust):
-    """What `BearerEnvAuth` and `MountedAuth` share: they are immutable, and each is the `Trust` of its own requests."""
+    """The base class of `BearerEnvAuth` and `MountedAuth`: immutable, and the `Trust` of its requests."""
 
     @abstractmethod
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Authorise a request that requests has prepared.
+        """Authorise a prepared request.
 
         Raises:
-            BearerAuthError: It must not or cannot be authorised; it carries ``request=``, which is unchanged.
+            BearerAuthError: The request must not or cannot be authorised. It is unchanged, and is the
+                exception's ``request``.
         """
 
     def __deepcopy__(self, memo: object) -> KeyAuth:
-        # What it holds stays the same: a provider may hold what cannot be copied, such as a lock.
+        # The copy shares the provider, which may hold an object that cannot be copied, such as a lock.
         return copy.copy(self)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -48,45 +49,50 @@ class KeyAuth(AuthBase, Trust):
 
 
 class BearerEnvAuth(KeyAuth):
-    """Sends an API key as ``Authorization: Bearer <key>``, from outside the code and only over https.
+    """Sends an API key from outside the code as ``Authorization: Bearer <key>``, and only over https.
 
-    Give it to requests as ``auth=``, for one call or for a session::
+    Pass it to requests as ``auth=``, or set it as the ``auth`` of a session::
 
         requests.post("https://tgw.local/v1/completions", json=payload, auth=BearerEnvAuth("TGW_API_KEY"))
 
-    The sources that are named are read in the order env, file, provider, anew for every request; the
-    first that has a key wins. When the server refuses the key they are read once more, and if the key
-    has changed the request is sent again, once. Objects are immutable, hashable, equal by their
-    arguments, picklable (without the key) and safe to share between threads.
+    Each request reads the named sources in the order env, file, provider, and the first that has a key
+    wins. When the server refuses the key, the sources are read again, and if the key has changed the
+    request is sent once more. Objects are immutable, hashable, equal by their arguments, picklable
+    (without the key) and safe to share between threads.
 
     Args:
         env: The name of an environment variable. If it is unset or blank and the variable of that
-            name with ``_FILE`` appended is set, the key is in the file that the latter names. If no
-            source is named, ``BEARER_TOKEN``.
+            name with ``_FILE`` appended is set, the latter names the file that has the key. The default
+            is ``BEARER_TOKEN`` if no other source is named.
         file: The path of a file with the key, in UTF-8, of at most 16 KiB. ``~`` and ``$VAR`` are
             expanded at each request. Only a regular file is read.
         provider: A callable without arguments that returns the key as a str, as bytes in ASCII, or
             None for no key. It must not wait for another thread that uses the same auth. `command`
-            makes one that runs a program.
-        ttl: Seconds for which the provider's key is cached; all threads share it. After 80 to 90 % of
-            that time one thread asks ahead. Without it, the provider is called for every request.
+            makes a provider that runs a program.
+        ttl: Seconds for which the provider's key is cached and shared by all threads. After 80 to 90 % of
+            that time, one thread asks for a new key ahead of time. Without ``ttl``, the provider is called
+            for every request.
         hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (every
-            subdomain, but not ``example.org``), ``tgw.local:5000``; without a port, any port. After a
-            redirect to one of them over https the key is sent there if the server refuses the request.
-        allow_http: Hosts, without wildcards, that may be reached by plain HTTP, and only directly: not if
-            the environment's proxy settings apply. ``proxies=`` and ``session.proxies`` are not seen.
-        refresh_on: One or more statuses, from 400 to 599, that refuse a key: 401 alone by default; Jupyter
-            Server answers 403, LiteLLM 400. A Bearer challenge with ``error="invalid_token"`` refuses it
-            at any status.
+            subdomain, but not ``example.org``), ``tgw.local:5000``. A pattern without a port matches any
+            port. After a redirect over https to one of these hosts, the key is sent there if the server
+            refuses the request without it.
+        allow_http: Hosts, without wildcards, that may be reached by plain HTTP over a direct connection.
+            The request is refused if the environment's proxy settings apply to it; ``proxies=`` and
+            ``session.proxies`` cannot be checked.
+        refresh_on: One or more statuses, from 400 to 599, that mean that the server refused the key. The
+            default is 401; Jupyter Server answers 403, and LiteLLM 400. A Bearer challenge with
+            ``error="invalid_token"`` means so at any status.
 
     Raises:
-        TypeError: An argument is of the wrong type.
-        ValueError: ``env`` is no variable's name (it is not shown, for it may be the key); ``hosts`` is
-            empty or not host patterns; ``allow_http`` has a wildcard; ``ttl`` is not positive and finite or
-            comes without a provider; ``file`` is blank; ``refresh_on`` is empty or no such status.
+        TypeError: An argument has the wrong type.
+        ValueError: ``env`` is not the name of a variable (the message does not show it, because it may be
+            the key); ``hosts`` is empty or not host patterns; ``allow_http`` has a wildcard; ``ttl`` is not
+            positive and finite, or comes without a provider; ``file`` is blank; ``refresh_on`` is empty or
+            has a status outside 400 to 599.
 
     Each request may raise a `BearerAuthError` before anything is sent; see `requests_bearer_env.errors`.
-    The header is that of RFC 6750 section 2.1; the hook is what requests' documentation calls a response hook.
+    RFC 6750 section 2.1 defines the header; the documentation of requests describes response hooks under
+    "Event Hooks".
     """
 
     destination: Destination
@@ -105,7 +111,7 @@ class BearerEnvAuth(KeyAuth):
         refresh_on: Iterable[int] | int = (401,),
     ) -> None:
         try:
-            # Attributes are read-only.
+            # Through vars(), because __setattr__ raises.
             vars(self).update(
                 sources=make_sources(env, file, provider, ttl),
                 destination=Destination(hosts, allow_http),
@@ -115,15 +121,15 @@ class BearerEnvAuth(KeyAuth):
             wrong = without_traceback(error)
         else:
             return
-        # Any argument may be the key: neither this frame nor those below show it.
+        # Any argument may be the key, and a traceback shows the locals of its frames.
         del env, file, provider, ttl, hosts, allow_http, refresh_on
         raise wrong
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Authorise a request that requests has prepared; see `KeyAuth`."""
+        """Authorise a prepared request; see `KeyAuth`."""
         try:
             self.destination.check(r.url)
-            credential: Any = self.sources.read().credential  # never None: that would be a MissingKeyError
+            credential: Any = self.sources.read().credential  # read() raises MissingKeyError rather than return None
         except BearerAuthError as error:
             error.request = r
             raise
@@ -134,27 +140,27 @@ class BearerEnvAuth(KeyAuth):
         return r
 
     def credential(self) -> Credential:
-        """Read the sources in turn, as a request does, but without asking where the key may go.
+        """Read the sources as a request does, but without a check of the destination.
 
         Returns:
             The header's value: a str that hides itself in ``repr``.
 
         Raises:
-            InvalidKeyError: A source has something that cannot be a key.
+            InvalidKeyError: A source has a value that cannot be a key.
             KeySourceError: A source failed.
             MissingKeyError: No source has a key.
         """
         return cast("Credential", self.sources.read().credential)
 
     def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
-        """Say whether the key may go to a URL of a redirect chain; see `requests_bearer_env.retry.Trust`."""
+        """Return whether a URL of a redirect chain may get the key; see `requests_bearer_env.retry.Trust`."""
         at_origin = origin_of(url) == origin_of(start)
         if not (at_origin or self.destination.names(url)) or not self.destination.permits(url):
             return False, None
         return True, self if at_origin or url.startswith("https:") else None
 
     def _config(self) -> dict[str, Any]:
-        """The arguments that make an equal object."""
+        """Return the arguments that make an equal object."""
         config = self.sources.options()
         if self.destination.hosts is not None:
             config["hosts"] = self.destination.hosts.patterns
@@ -166,7 +172,7 @@ class BearerEnvAuth(KeyAuth):
         return isinstance(other, BearerEnvAuth) and type(self) is type(other) and self._config() == other._config()
 
     def __hash__(self) -> int:
-        # A provider need not be hashable, so it is left to __eq__.
+        # Without the provider, which may not be hashable.
         return hash(tuple(item for item in self._config().items() if item[0] != "provider"))
 
     def __repr__(self) -> str:
@@ -189,7 +195,7 @@ class BearerEnvAuth(KeyAuth):
 
 
 def _statuses(refresh_on: Iterable[int] | int) -> frozenset[int]:
-    """Check the statuses that refuse a key."""
+    """Check ``refresh_on=``."""
     given = [refresh_on] if isinstance(refresh_on, int) else refresh_on
     if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
         raise TypeError(f"refresh_on= is {type(given).__name__}: give statuses such as (401, 403)")

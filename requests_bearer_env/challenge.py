@@ -1,26 +1,31 @@
-"""What a ``WWW-Authenticate`` header asks for (RFC 9110 section 11.6.1, RFC 6750 section 3)."""
+"""A parser for the ``WWW-Authenticate`` header (RFC 9110 section 11.6.1, RFC 6750 section 3)."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-#: A challenge's parameter, or its scheme.
+#: A parameter of a challenge, or its scheme if there is no ``=``.
 _PART = re.compile(r"([\w!#$%&'*+.^`|~-]+)(?:\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",]*)))?", re.ASCII)
 
-#: So many characters of the header are looked at.
+#: The number of characters of the header that are parsed.
 _LONGEST = 4000
 
 
 class Challenge(NamedTuple):
-    """The schemes that the header names, in lower case, and the parameters of ``Bearer``."""
+    """The parsed header.
+
+    Attributes:
+        schemes: The schemes, in lower case.
+        bearer: The parameters of the scheme Bearer, with names in lower case.
+    """
 
     schemes: list[str]
     bearer: dict[str, str]
 
 
 def parse_challenge(header: str) -> Challenge:
-    """Parse a ``WWW-Authenticate`` header; several of them are one, with commas between them."""
+    """Parse a ``WWW-Authenticate`` header. urllib3 joins several such headers with commas."""
     challenge = Challenge([], {})
     for match in _PART.finditer(header[:_LONGEST]):
         word, quoted, plain = match.groups()

@@ -1,7 +1,7 @@
-"""What a key may look like, and the header value that hides itself.
+"""The value of the Authorization header, and the check of the key in it.
 
-The header is ``Authorization: Bearer <key>`` with exactly one space (RFC 6750 section 2.1). The
-key may be any visible ASCII: the RFC's b64token is narrower than the keys that servers issue.
+The header is ``Authorization: Bearer <key>`` with exactly one space (RFC 6750 section 2.1). The key may be
+any visible ASCII, because the RFC's b64token does not allow all keys that servers issue.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from .errors import InvalidKeyError
 
 _SCHEME = r"\Abearer(?:\s+|\Z)"
 
-#: RFC 6750's b64token, without the letter that may begin the scheme: nothing in it needs a closer look.
+#: RFC 6750's b64token, unless it begins with a B, as the scheme does. Such a value needs no further checks.
 ORDINARY_KEY = re.compile(r"[AC-Zac-z0-9._~+/-][A-Za-z0-9._~+/-]*=*")
 
-#: How a header value shows itself.
+#: The repr of a header value, and its pickle.
 MASK = "Bearer ***"
 
 
 class Credential(str):
     """The value of an Authorization header: exact on the wire, hidden in ``repr`` and pickles.
 
-    It equals its plain form, and ``str()`` of it is that plain form, which requests sends.
+    It equals the plain str, which ``str()`` returns and requests sends.
     """
 
     __slots__ = ()
@@ -32,7 +32,7 @@ class Credential(str):
         return repr(MASK)
 
     def __getitem__(self, index: Any) -> Credential:
-        # Traceback printers such as rich cut a long value before they take its repr.
+        # Traceback printers such as rich truncate a long value before they take its repr.
         return Credential(super().__getitem__(index))
 
     def __copy__(self) -> Credential:
@@ -57,14 +57,14 @@ class Credential(str):
 
 
 def parse(raw: str, where: str) -> Credential | None:
-    """Make the header value from what a source had.
+    """Make the header value from a source's value.
 
     Args:
-        raw: What the source had. A byte order mark, white space around it and a leading scheme are dropped.
-        where: The source in words, for the message of a refusal.
+        raw: The source's value. A byte order mark, white space around it and a leading scheme are removed.
+        where: The source as messages name it.
 
     Returns:
-        The value to send, or None if ``raw`` is blank.
+        The header value; None if ``raw`` is blank.
 
     Raises:
         InvalidKeyError: ``raw`` cannot be a key; the message names the mistake.
@@ -76,18 +76,18 @@ def parse(raw: str, where: str) -> Credential | None:
     if not key:
         return None
     key = re.sub(_SCHEME, "", key, flags=re.IGNORECASE)
-    from .mistakes import explain_refusal  # few keys need a closer look
+    from .mistakes import explain_refusal  # few keys need it
 
     mistake = explain_refusal(key)
     if mistake is None:
         return Credential("Bearer " + key)
     length = len(key)
-    del raw, key  # the caller cannot clear this frame before the exception leaves it
+    del raw, key  # a caller can clear this frame only after the exception has left it
     raise InvalidKeyError(f"the value of {where} ({length} characters) {mistake.problem}", mistake.remedy)
 
 
 def describe_trimming(raw: str) -> str:
-    """Say what `parse` leaves out of a value; blank if that is nothing."""
+    """Return what `parse` removes from a value, as messages name it; blank if it removes nothing."""
     found: list[str] = []
     if raw.startswith("\ufeff"):
         found.append("the byte order mark")
@@ -101,5 +101,5 @@ def describe_trimming(raw: str) -> str:
 
 
 def describe_white_space(raw: str, key: str) -> str:
-    """Say which white space there is around a key."""
+    """Return the white space around a key, as messages name it."""
     return "the line break at its end" if raw.rstrip("\r\n") == key else "the white space around it"

@@ -1,7 +1,7 @@
-"""Where a key may go: origins, host patterns, and the refusals.
+"""The rules for where a key may be sent: https, ``allow_http=`` and ``hosts=``.
 
-Decided on the prepared URL, the one that requests connects to: its host is already lower case and
-in IDNA form. An origin is scheme, host and port (RFC 6454).
+They are applied to the prepared URL, the one that requests connects to, whose host is in lower case and
+IDNA form. An origin is scheme, host and port (RFC 6454).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _PORTS = {"http": 80, "https": 443}
 
-#: Scheme, host and port of a prepared URL; a URL that does not match never gets a key. It is stricter
-#: than the parsers of urllib and urllib3, because those two differ: no backslash, one @, no white space.
+#: Scheme, host and port of a prepared URL. A URL that does not match gets no key. The pattern accepts no
+#: backslash, white space or second @, because the parsers of urllib and urllib3 read those differently.
 _URL = (
     r"(https?)://"
     r"(?:[^/?#@\\\s]*@)?"
@@ -31,7 +31,7 @@ _URL = (
     r"(?=[/?#]|\Z)"
 )
 
-#: An https URL that needs no closer look if the key may go to any host.
+#: An https URL that needs no parsing if there is no ``hosts=``.
 _ORDINARY = re.compile(r"https://[a-z0-9.-]+(?::[0-9]{1,5})?(?:[/?#]|\Z)", re.ASCII)
 
 #: A host pattern: an optional ``*.``, a name or an address, an optional port.
@@ -39,7 +39,7 @@ _PATTERN = r"(\*\.)?((?!\.)[^/?#@:\\\s\[\]%*,]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port; the port is never implied."""
+    """Scheme, host and port; the port is set even if it is the default of the scheme."""
 
     scheme: str
     host: str
@@ -52,12 +52,12 @@ class Origin(NamedTuple):
 
 @cache
 def _url_pattern() -> re.Pattern[str]:
-    """The compiled `_URL`; compiling it takes a good part of importing this package, and not every program needs it."""
+    """Compile `_URL` when it is first used: that takes long, and many programs need only `_ORDINARY`."""
     return re.compile(_URL, re.ASCII | re.IGNORECASE)
 
 
 def origin_of(url: object) -> Origin | None:
-    """The origin of a prepared URL, or None if it is not a plain http or https URL."""
+    """Return the origin of a prepared URL; None if it is not a plain http or https URL."""
     match = _url_pattern().match(url) if isinstance(url, str) else None
     if match is None:
         return None
@@ -75,13 +75,13 @@ class Hosts:
         """Check and normalise the patterns.
 
         Args:
-            option: The name of the argument they were given as, for the messages.
-            patterns: The patterns; a single str is one.
+            option: The name of the argument, for messages.
+            patterns: The patterns; a single str is one pattern.
             wildcards: Whether ``*.`` is accepted.
 
         Raises:
-            TypeError: Not a str or an iterable of str.
-            ValueError: One is not a host pattern.
+            TypeError: ``patterns`` is not a str or an iterable of str.
+            ValueError: An item is not a host pattern.
         """
         if isinstance(patterns, (bytes, bool)) or not hasattr(patterns, "__iter__"):
             raise TypeError(f"{option}= is {type(patterns).__name__}: give host names in a list")
@@ -100,7 +100,7 @@ class Hosts:
         return self._patterns
 
     def name(self, origin: Origin) -> bool:
-        """Whether one of the patterns names this origin's host and port."""
+        """Return whether a pattern matches the host and port of an origin."""
         _, host, port = origin
         if (host, None) in self._exact or (host, port) in self._exact:
             return True
@@ -111,19 +111,19 @@ class Hosts:
 
 
 def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int | None]:
-    """Check one pattern, and normalise it as requests normalises the host of a URL.
+    """Check a host pattern, and normalise it as requests normalises the host of a URL.
 
     Args:
-        what: What to call it in messages, such as ``hosts= item 1``.
-        item: The pattern.
+        what: How messages name the pattern, such as ``hosts= item 1``.
+        item: The pattern as the user gave it.
         wildcards: Whether ``*.`` is accepted.
 
     Returns:
-        Its host, perhaps with ``*.`` before it, and its port, if it has one.
+        The host, with ``*.`` before it if the pattern has that, and the port; None for any port.
 
     Raises:
-        TypeError: It is no str.
-        ValueError: It is no host pattern.
+        TypeError: ``item`` is not a str.
+        ValueError: ``item`` is not a host pattern.
     """
     if not isinstance(item, str):
         raise TypeError(f"{what} is {type(item).__name__}: give a host name as a str")
@@ -147,7 +147,7 @@ def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int 
 
 
 def _as_requests_would(host: str) -> Origin | None:
-    """The origin requests makes of a host: lower case, IDNA."""
+    """Return the origin of a host as requests prepares it; None if requests rejects the host."""
     request = PreparedRequest()
     try:
         request.prepare_url(f"https://{host}/", None)
@@ -157,7 +157,7 @@ def _as_requests_would(host: str) -> Origin | None:
 
 
 class Destination:
-    """The rules of one auth object: https, ``allow_http=`` and ``hosts=``."""
+    """The destinations to which one auth object may send its key."""
 
     __slots__ = ("allow_http", "hosts")
 
@@ -165,8 +165,8 @@ class Destination:
         """Check the arguments.
 
         Raises:
-            TypeError: Not host names.
-            ValueError: Not host patterns, or ``hosts`` is empty.
+            TypeError: An argument is not a str or an iterable of str.
+            ValueError: An item is not a host pattern, or ``hosts`` is empty.
         """
         self.allow_http: Hosts = Hosts("allow_http", allow_http, wildcards=False)
         self.hosts: Hosts | None = None if hosts is None else Hosts("hosts", hosts, wildcards=True)
@@ -174,11 +174,14 @@ class Destination:
             raise ValueError("hosts= is empty, which would allow no host: name the hosts, or leave it out")
 
     def check(self, url: object) -> None:
-        """Return if a key may be sent to a prepared URL, or to one that was set by hand.
+        """Raise an exception if the key must not be sent to a URL.
+
+        Args:
+            url: The URL of a prepared request, which may be any object if it was set by hand.
 
         Raises:
-            InsecureTransportError: It is not https, nor a direct connection that ``allow_http=`` permits.
-            UntrustedHostError: ``hosts=`` does not name its host.
+            InsecureTransportError: The URL is not https, nor a direct connection that ``allow_http=`` permits.
+            UntrustedHostError: ``hosts=`` does not name the host of the URL.
         """
         if self.hosts is None and type(url) is str and _ORDINARY.match(url):
             return
@@ -187,11 +190,11 @@ class Destination:
             raise refusal
 
     def permits(self, url: object) -> bool:
-        """Whether a key may be sent to a URL: `check` as a yes or no."""
+        """Return whether the key may be sent to a URL; see `check`."""
         return self._refusal(url) is None
 
     def _refusal(self, url: object) -> BearerAuthError | None:
-        """Why a key may not be sent to a URL; None if it may."""
+        """Return the exception for a URL that the key must not be sent to; None if it may be sent."""
         origin = origin_of(url)
         if origin is None:
             return InsecureTransportError(
@@ -219,11 +222,11 @@ class Destination:
         return None
 
     def names(self, url: object) -> bool:
-        """Whether ``hosts=`` was given and names the URL's host."""
+        """Return whether ``hosts=`` was given and names the URL's host."""
         origin = origin_of(url)
         return self.hosts is not None and origin is not None and self.hosts.name(origin)
 
 
 def _environment_proxy(url: str) -> str | None:
-    """The proxy that requests would take from the environment for this URL."""
+    """Return the proxy that requests would take from the environment for a URL."""
     return select_proxy(url, get_environ_proxies(url))

@@ -1,7 +1,7 @@
-"""What is stored in place of a key by mistake: the one place that tells such values from keys.
+"""Values that are stored in place of a key by mistake.
 
-`explain_refusal` names what is surely no key and is never sent. What may be a key after all is sent;
-`explain_suspicion` names it for `requests_bearer_env.doctor`, which warns.
+`explain_refusal` explains values that are certainly not a key and are never sent. `explain_suspicion`
+explains values that may be a key: they are sent, and `requests_bearer_env.doctor` warns of them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 
 class Mistake(NamedTuple):
-    """What is wrong with a value, as the end of a sentence about it, and what to do; neither shows the value.
+    """The mistake in a value, as the end of a sentence, and what to do; neither shows the value.
 
-    The fields of `requests_bearer_env.errors.Wording` stand for the names of options in the remedy.
+    Options in the remedy are fields of `requests_bearer_env.errors.Wording`, as in ``{provider}``.
     """
 
     problem: str
@@ -25,7 +25,7 @@ class Mistake(NamedTuple):
 _SCHEME_ALONE = Mistake("has no key after the word Bearer", "store the key; the scheme is added for you")
 _JSON = Mistake("is JSON, not the key alone", "store only the key that is in it")
 
-#: The first pattern that matches the beginning of a value decides.
+#: Values that are certainly not keys. The first pattern that matches the beginning of a value decides.
 _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     (
         re.compile(r"([\"'`]).*\1\Z", re.DOTALL),
@@ -59,8 +59,8 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
         Mistake("begins with another scheme than Bearer", "store only the key, which is sent with the scheme Bearer"),
     ),
     (
-        # A name in capitals, a name that says what its value is, or one after export, if it is no longer than
-        # a name may be: keys have = in the middle, too (Sentry's and Atlassian's, passwords), or at the end.
+        # A name in capitals, a name with a word such as key or token in it, or a name after export. Names are
+        # limited to 64 characters, because keys may have = in the middle (Sentry, Atlassian) or at the end.
         re.compile(
             r"""
             (?: \#[^\n]*\n\s* )*
@@ -85,7 +85,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     ),
 )
 
-#: No placeholder is longer, and a long key is not searched for one.
+#: The longest placeholder; longer values are not searched.
 _LONGEST_PLACEHOLDER = 200
 
 _PLACEHOLDER = Mistake(
@@ -97,7 +97,7 @@ _BEGINS_WITH_SCHEME = Mistake(
     "store only the key; the scheme is added for you",
 )
 
-#: What stands in documentation in place of a key, perhaps behind a vendor's prefix such as ``sk-`` or ``hf_``.
+#: Placeholders for a key in documentation, also after a vendor's prefix such as ``sk-`` or ``hf_``.
 _PLACEHOLDERS = re.compile(
     r"""
     <.*> | \{.*\} | \[.*\]
@@ -114,7 +114,7 @@ _PLACEHOLDERS = re.compile(
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 
-#: Values that may be keys after all; the first pattern that matches the beginning of a value decides.
+#: Values that may be keys. The first pattern that matches the beginning of a value decides.
 _SUSPECTED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     (
         re.compile(r"\$[A-Z_][A-Z0-9_]+\Z|\$env:\w+\Z|%\w+%\Z", re.ASCII),
@@ -185,7 +185,7 @@ _SUSPECTED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
 
 _NOT_VISIBLE = re.compile(r"[^!-~]")
 
-#: Unicode has no names for control characters; these are the ones that end up in keys.
+#: Names of control characters that occur in stored keys, because unicodedata has no names for control characters.
 _CONTROLS = {
     "\0": "NULL",
     "\t": "TAB",
@@ -197,10 +197,10 @@ _CONTROLS = {
 
 
 def explain_refusal(key: str) -> Mistake | None:
-    """Name the mistake if a value is surely no key.
+    """Return the mistake in a value that is certainly not a key; None if it may be a key.
 
     Args:
-        key: The value, without the white space around it and without a leading scheme.
+        key: The value, without white space around it and without a leading scheme.
     """
     if not key:
         return _SCHEME_ALONE
@@ -216,10 +216,10 @@ def explain_refusal(key: str) -> Mistake | None:
 
 
 def explain_suspicion(key: str) -> Mistake | None:
-    """Name the mistake that a value looks like, although it may be a key.
+    """Return the mistake that a value looks like; None if it looks like a key.
 
     Args:
-        key: A value that `explain_refusal` has nothing against.
+        key: A value that `explain_refusal` accepts.
     """
     for pattern, mistake in _SUSPECTED:
         if pattern.match(key):
@@ -228,7 +228,7 @@ def explain_suspicion(key: str) -> Mistake | None:
 
 
 def _is_json(text: str) -> bool:
-    """Whether a text that begins with a bracket is a JSON object or array."""
+    """Return whether a text that begins with a bracket is a JSON object or array."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -237,7 +237,7 @@ def _is_json(text: str) -> bool:
 
 
 def _name(char: str) -> str:
-    """The name and code point of a character that cannot be in a key."""
+    """Return the name and code point of a character that cannot be in a key."""
     if "\udc80" <= char <= "\udcff":  # PEP 383: how Python represents undecodable bytes
         return f"the byte 0x{ord(char) - 0xDC00:02X}, which is not UTF-8,"
     name = _CONTROLS.get(char) or unicodedata.name(char, "an unnamed character")

@@ -1,4 +1,4 @@
-"""MountedAuth: one session, several keys, each only where it is mounted."""
+"""MountedAuth: several keys in one session, each for the URLs of its prefix."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class _Mount(NamedTuple):
-    """An auth and where it is mounted."""
+    """An auth object and the prefix that it is mounted at."""
 
     prefix: Prefix
     auth: AuthBase
 
 
 class MountedAuth(KeyAuth):
-    """Chooses an auth by the URL, as ``session.mount`` chooses an adapter.
+    """Chooses an auth object by the request's URL, as ``session.mount`` chooses an adapter.
 
     The longest matching prefix decides::
 
@@ -37,44 +37,46 @@ class MountedAuth(KeyAuth):
             "https://tgw.local/v1/": BearerEnvAuth("TGW_API_KEY"),
         })
 
-    A prefix matches on the origin exactly (scheme, host, port: RFC 6454) and on whole path segments,
-    with or without a slash at its end, after dot segments are resolved (RFC 3986 section 5.2.4). A
-    path that servers may resolve differently, because of an encoded slash for example, matches no prefix
-    but that of an origin's root. A URL without a match gets no Authorization header at all.
+    A prefix matches the exact origin (scheme, host and port, RFC 6454) and whole path segments, with or
+    without a slash at its end, after dot segments are resolved (RFC 3986 section 5.2.4). A path that servers
+    may resolve differently, for example because of an encoded slash, matches only the prefix of an origin's
+    root. A request whose URL matches no prefix gets no Authorization header.
 
-    A refusal is answered by the `BearerEnvAuth` that is mounted at the URL that refuses, with all that
-    it does when it is used alone: also after a redirect, unless the redirect chain led through a place
-    without a mount. Note that requests keeps the header on a redirect within an origin, also where the
-    path leaves its prefix. ``hosts=`` of a mounted `BearerEnvAuth` still refuses hosts, but does not send
-    its key to a host where it is not mounted.
+    When a server refuses a key, the `BearerEnvAuth` that is mounted at the refusing URL answers, as it does
+    when it is used alone. It does so after a redirect, too, unless the redirect chain went through a URL
+    without a mount. Note that requests keeps the header on a redirect within an origin, even if the path
+    leaves the prefix. ``hosts=`` of a mounted `BearerEnvAuth` still refuses hosts, but its key is not sent
+    to a host where it is not mounted.
 
-    Any other `requests.auth.AuthBase` may be mounted. It authorises the first request as it does by
-    itself, and answers nothing after a redirect. requests drops no other header than Authorization on
-    the way to another origin.
+    Any other `requests.auth.AuthBase` may be mounted. It authorises the first request as it does when it is
+    used alone, and is not used after a redirect. Note that requests drops no header but Authorization on a
+    redirect to another origin.
 
     Args:
-        mounts: Auth objects by URL prefix. An ``http://`` prefix is possible; its auth still decides
-            whether it sends anything there.
+        mounts: Auth objects by URL prefix. An ``http://`` prefix is accepted, but a `BearerEnvAuth` there
+            still needs ``allow_http=``.
 
     Raises:
-        TypeError: Not a mapping, a prefix is no str, or a value is no `requests.auth.AuthBase`.
-        ValueError: It is empty, a prefix is not a plain URL of scheme, host and path, or two are the same.
+        TypeError: ``mounts`` is not a mapping, a prefix is not a str, or a value is not a
+            `requests.auth.AuthBase`.
+        ValueError: ``mounts`` is empty, a prefix is not a plain URL of scheme, host and path, or two
+            prefixes are the same.
     """
 
     mounts: tuple[_Mount, ...]
 
     def __init__(self, mounts: Mapping[str, AuthBase]) -> None:
         try:
-            vars(self)["mounts"] = _mounts(mounts)  # attributes are read-only
+            vars(self)["mounts"] = _mounts(mounts)  # through vars(), because __setattr__ raises
         except (TypeError, ValueError) as error:
             wrong = without_traceback(error)
         else:
             return
-        del mounts  # a key may be among them, in the wrong place
+        del mounts  # it may hold a key that was passed by mistake, and a traceback shows locals
         raise wrong
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Let the auth that is mounted for the URL authorise the request; see `KeyAuth`."""
+        """Authorise a prepared request by the auth that is mounted for its URL; see `KeyAuth`."""
         mount, original = self.mount_of(r.url), r.hooks
         r.hooks = replace_hook(original)
         if mount is None:
@@ -95,7 +97,7 @@ class MountedAuth(KeyAuth):
         return r
 
     def auth_for(self, url: str, _start: str, /) -> tuple[bool, Auth | None]:
-        """Say whose key belongs to a URL of a redirect chain; see `requests_bearer_env.retry.Trust`."""
+        """Return whether a URL of a redirect chain may get a key; see `requests_bearer_env.retry.Trust`."""
         mount = self.mount_of(url)
         if mount is None:
             return False, None
@@ -104,7 +106,7 @@ class MountedAuth(KeyAuth):
         return url.startswith("https:"), None
 
     def mount_of(self, url: str | None) -> _Mount | None:
-        """The mount that decides for a prepared URL, or None."""
+        """Return the mount with the longest prefix that covers a prepared URL; None if there is none."""
         parsed = ParsedURL.parse(url)
         return next((mount for mount in self.mounts if mount.prefix.covers(parsed)), None)
 
@@ -112,13 +114,13 @@ class MountedAuth(KeyAuth):
         return isinstance(other, MountedAuth) and type(self) is type(other) and self.mounts == other.mounts
 
     def __hash__(self) -> int:
-        # Other people's auth objects need not be hashable, so they are left to __eq__.
+        # Without the auth objects, because those of other packages may not be hashable.
         return hash(tuple(mount.prefix for mount in self.mounts))
 
     def __repr__(self) -> str:
         if "mounts" not in vars(self):
             return f"<{type(self).__name__}, not made>"
-        # Not the repr of other people's auth objects, which may show what they hold.
+        # Not the repr of auth objects of other packages, which may show their secrets.
         shown = (
             f"{str(mount.prefix)!r}: {mount.auth if isinstance(mount.auth, KeyAuth) else type(mount.auth).__name__}"
             for mount in self.mounts
@@ -133,7 +135,7 @@ class MountedAuth(KeyAuth):
 
 
 def _mounts(mounts: Mapping[str, AuthBase]) -> tuple[_Mount, ...]:
-    """Check and normalise them; the longest path first."""
+    """Check and normalise all mounts; the longest path comes first."""
     if not isinstance(mounts, Mapping):
         raise TypeError(f"mounts are {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
     if not mounts:
