@@ -1,8 +1,8 @@
-"""What differs between POSIX and Windows, one function per difference.
+"""The differences between POSIX and Windows, one function for each.
 
-`WINDOWS` is read at each call, so that a test can run both sides on either system. A module or
-function that only one system has is looked up where it is used: importing this module loads
-nothing, and it works where Python lacks ``fork``, ``waitid``, ``SIGCHLD`` or ``O_NONBLOCK``.
+Each function reads `WINDOWS` when it is called, so that tests can run both branches on either system. A
+module or function that only one system has is imported where it is used. So importing this module loads
+no other, and works if Python lacks ``fork``, ``waitid``, ``SIGCHLD`` or ``O_NONBLOCK``.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ WINDOWS = os.name == "nt"
 #: Windows: ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION.
 _SHARING_VIOLATIONS = (32, 33)
 
-#: Windows: ERROR_INVALID_NAME, for quotes and other characters that no file's name can have.
+#: Windows: ERROR_INVALID_NAME, for quotes and other characters that the name of a file cannot have.
 _INVALID_NAME = 123
 
-#: Windows: the first number of Winsock's errors, which os.strerror() does not know.
+#: Windows: the first error number of Winsock. os.strerror() has no text for those.
 _FIRST_WINSOCK_ERROR = 10_000
 
-#: Windows: access and share modes of CreateFile, and its way to open what exists.
+#: Windows: arguments of CreateFile: access mode, share mode, and to open only a file that exists.
 _GENERIC_READ, _SHARE_ALL, _OPEN_EXISTING = 0x8000_0000, 0x7, 3
 
-#: Windows: what CreateFile returns when it fails.
+#: Windows: the handle that CreateFile returns when it fails.
 _INVALID_HANDLE = -1
 
-#: Windows: PROCESS_TERMINATE and PROCESS_SET_QUOTA, which a job needs of its process.
+#: Windows: PROCESS_TERMINATE and PROCESS_SET_QUOTA, the rights that AssignProcessToJobObject needs.
 _JOB_ACCESS = 0x0101
 
-#: Windows: ENABLE_VIRTUAL_TERMINAL_PROCESSING, with which a console takes escape codes.
+#: Windows: ENABLE_VIRTUAL_TERMINAL_PROCESSING, the mode in which a console interprets escape codes.
 _ESCAPE_CODES = 0x0004
 
-#: POSIX: O_NONBLOCK, because open() waits for the writer of a named pipe; O_NOCTTY, because
-#: a terminal would become that of this process.
+#: POSIX: O_NONBLOCK, because opening a named pipe blocks until it has a writer; O_NOCTTY, because a
+#: terminal would become the controlling terminal of this process.
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
-#: Windows: ``C:\``, any backslash, ``%APPDATA%/``. No key begins or looks like that.
+#: Windows: a path with a drive, a backslash or a variable, such as ``%APPDATA%/key``. No key looks like that.
 _WINDOWS_PATH = r"(?s)[A-Za-z]:/|%[A-Z_]+%/|.*\\"
 
 #: Windows: ``\\.\``, ``\\?\pipe\`` and ``\\server\pipe\``, with either kind of slash.
@@ -57,7 +57,7 @@ _DEVICE_PATH = r"(?i)\\\\(\.\\|[^\\]+\\pipe\\)"
 #: Windows: what cmd.exe interprets in the arguments of a batch file, even in quotes.
 _BATCH_SYNTAX = r'[&|<>^%!"\x00-\x08\x0a-\x1f]'
 
-#: Seconds to wait for a program that was killed. One that waits for a dead file server stays.
+#: Seconds to wait for a killed program to end. A program that is blocked by a dead file server does not end.
 _KILL_PATIENCE = 1.0
 
 
@@ -65,8 +65,8 @@ def open_pipe() -> tuple[io.FileIO, int]:
     """Open a pipe for the output of a program.
 
     Returns:
-        The end for `read_available`, and the descriptor to start the program with. The caller
-        closes both, the descriptor as soon as the program has started.
+        The reading end, for `read_available`, and the descriptor of the writing end, for the program. The
+        caller closes both, the descriptor as soon as the program has started.
     """
     from io import FileIO
 
@@ -77,14 +77,14 @@ def open_pipe() -> tuple[io.FileIO, int]:
 
 
 def read_available(pipe: io.FileIO, size: int = 16 * 1024) -> bytes | None:
-    """Read what is in a pipe of `open_pipe` now, without waiting for more.
+    """Read what a pipe of `open_pipe` has now, without blocking.
 
     Args:
         pipe: The reading end.
-        size: The most bytes to read.
+        size: The maximum number of bytes.
 
     Returns:
-        The bytes; b"" if all writers have closed the pipe, None if there is nothing yet.
+        The bytes; b"" if all writers have closed the pipe, None if the pipe is empty.
 
     Raises:
         OSError: The pipe cannot be read.
@@ -97,22 +97,22 @@ def read_available(pipe: io.FileIO, size: int = 16 * 1024) -> bytes | None:
         if not available:
             return None
         size = min(size, available)
-    # Not os.read(), which eventlet replaces by one that waits.
+    # Not os.read(), because eventlet replaces it by a function that blocks.
     return pipe.read(size)
 
 
 def exit_status(process: Popen[bytes]) -> int | None:
-    """Ask whether a program has ended, without waiting for it.
+    """Return the exit status of a program that has ended, without blocking.
 
-    Popen.poll() is no use on POSIX: it reports 0 if something else has taken the status.
+    POSIX: Popen.poll() cannot be used, because it returns 0 if the status is lost.
 
     Returns:
-        None while it runs, else its exit status; POSIX: the negative number of the signal that
-        ended it.
+        The exit status, or on POSIX the negative number of the signal that ended the program; None while
+        the program runs.
 
     Raises:
-        ChildProcessError: The status is lost: this process ignores SIGCHLD, or another part of
-            it has waited for the program.
+        ChildProcessError: The status is lost, because this process ignores SIGCHLD or because another part
+            of it has waited for the program.
     """
     if WINDOWS:
         return process.poll()
@@ -120,7 +120,7 @@ def exit_status(process: Popen[bytes]) -> int | None:
         try:
             pid, status = os.waitpid(process.pid, os.WNOHANG)
         except ChildProcessError:
-            if process.returncode is None:  # gevent's loop may have set it meanwhile
+            if process.returncode is None:  # gevent's event loop may have set it since
                 raise
         else:
             if pid:
@@ -129,14 +129,14 @@ def exit_status(process: Popen[bytes]) -> int | None:
 
 
 def start_options() -> dict[str, Any]:
-    """Return the arguments for Popen with which `ProcessGroup` can end the program's own children.
+    """Return the arguments of Popen that let `ProcessGroup` end the program's child processes.
 
-    Windows: a console program that is started by one without a console would open a window.
+    Windows: they also prevent that a program opens a console window if this process has no console.
     """
     from subprocess import DEVNULL
 
     options: dict[str, Any] = {}
-    # mypy takes the stream for granted, but pythonw.exe has none.
+    # mypy does not know that sys.stderr is None under pythonw.exe.
     if getattr(sys, "stderr", None) is None:
         options["stderr"] = DEVNULL
     if not WINDOWS:
@@ -147,10 +147,10 @@ def start_options() -> dict[str, Any]:
 
 
 class ProcessGroup:
-    """A running program and the programs that it has started: a session on POSIX, a job on Windows.
+    """A running program and its child processes: a session on POSIX, a job on Windows.
 
     Args:
-        process: The program, just started with the `start_options`.
+        process: The program, which has just been started with the `start_options`.
     """
 
     __slots__ = ("_job", "_process")
@@ -163,19 +163,19 @@ class ProcessGroup:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """End nothing: programs that outlive the first one are not in its way."""
+        """Release the job without ending it: child processes may outlive the program."""
         if self._job is not None:
             job, self._job = self._job, None
             import_module("_winapi").CloseHandle(job)
 
     def end(self) -> None:
-        """Kill the program with all that it has started, unless its exit status is known already.
+        """Kill the program and its child processes, unless its exit status is already known.
 
-        A program that has become another user's, such as sudo, cannot be killed and is left alone.
+        A program that runs as another user by now, such as sudo, cannot be killed; it keeps running.
         """
         from subprocess import TimeoutExpired
 
-        # After it has been waited for, its number may be another program's.
+        # After the program has been waited for, the system may give its process ID to another program.
         if self._process.returncode is not None:
             return
         try:
@@ -190,7 +190,7 @@ class ProcessGroup:
 
             try:
                 os.killpg(self._process.pid, SIGKILL)
-            except OSError:  # no such group, or macOS with a group that has ended
+            except OSError:  # the group does not exist, or has ended (macOS)
                 self._process.kill()
         elif self._job is None or not _end_job(self._job):
             self._process.kill()
@@ -202,12 +202,12 @@ def _end_job(job: int) -> bool:
 
 
 def _job_of(pid: int) -> int | None:
-    """Put a program into a Windows job of its own; None if the system refuses."""
+    """Create a Windows job for a program, and return its handle; None if the system refuses."""
     ctypes, winapi = import_module("ctypes"), import_module("_winapi")
     kernel32 = ctypes.WinDLL("kernel32")
     try:
         process: int = winapi.OpenProcess(_JOB_ACCESS, False, pid)
-    except OSError:  # it has ended
+    except OSError:  # the program has ended
         return None
     job: int = kernel32.CreateJobObjectW(None, None)
     assigned = kernel32.AssignProcessToJobObject(ctypes.c_void_p(job), ctypes.c_void_p(process))
@@ -219,12 +219,12 @@ def _job_of(pid: int) -> int | None:
 
 
 def find_program(program: str) -> str:
-    """Return what to start for the first part of a command line.
+    """Return the program to start for the first part of a command.
 
-    Windows: the system itself finds ``gcloud.exe``, but not ``gcloud.cmd``, for ``gcloud``.
+    Windows: CreateProcess finds ``gcloud.exe`` for ``gcloud``, but not ``gcloud.cmd``.
 
     Returns:
-        The path of the file on Windows, if there is one; else ``program`` itself.
+        The path of the program on Windows, if it is found; otherwise ``program`` itself.
     """
     if not WINDOWS:
         return program
@@ -234,38 +234,38 @@ def find_program(program: str) -> str:
 
 
 def unsafe_for_batch(argv: Sequence[str]) -> int | None:
-    """Look for an argument that cmd.exe would interpret, for a command line that starts a batch file.
+    """Return the index of a part that cmd.exe would interpret, if a command starts a batch file.
 
-    Windows runs ``.cmd`` and ``.bat`` with cmd.exe, which takes ``a&calc`` for two commands.
+    Windows runs ``.cmd`` and ``.bat`` files with cmd.exe, which reads ``a&calc`` as two commands.
 
     Args:
         argv: The path that `find_program` returned, and the arguments.
 
     Returns:
-        The index of the first such part; None if there is none, or if the file is not a batch file.
+        The index of the first such part; None if there is none, or if the program is not a batch file.
     """
-    # Windows drops dots and spaces from the end of a file's name.
+    # Windows ignores dots and spaces at the end of a file's name.
     if not WINDOWS or not argv[0].rstrip(". ").lower().endswith((".cmd", ".bat")):
         return None
     return next((index for index, part in enumerate(argv) if re.search(_BATCH_SYNTAX, part)), None)
 
 
 def open_to_read(path: str) -> int:
-    """Open a file so that others may rewrite, replace or remove it meanwhile.
+    """Open a file so that other programs can rewrite, replace or remove it at the same time.
 
-    Windows: open() shares a file neither for removing nor for replacing, and its error does not
-    tell a sharing violation from a lack of permission; see `is_sharing_violation`.
+    Windows: a file opened by open() cannot be removed or replaced, and the error of open() does not
+    distinguish a sharing violation from missing permission; see `is_sharing_violation`.
 
     Returns:
-        A descriptor, not inherited by programs. On POSIX it does not block.
+        A descriptor that child processes do not inherit. On POSIX it does not block.
 
     Raises:
         OSError: The file cannot be opened.
-        ValueError: The path has a character that no path can have.
+        ValueError: The path has a character that is not valid in paths.
     """
     if not WINDOWS:
         return os.open(path, _OPEN_FLAGS)
-    if "\0" in path:  # where ctypes would end the path
+    if "\0" in path:  # ctypes would truncate the path there
         raise ValueError("embedded null character")
     ctypes, flags = import_module("ctypes"), os.O_RDONLY | getattr(os, "O_BINARY", 0)
     # _winapi.CreateFile() of Python 3.10 calls CreateFileA with UTF-8, so a file in C:\Users\Jürgen is not found.
@@ -276,26 +276,26 @@ def open_to_read(path: str) -> int:
         raise ctypes.WinError(ctypes.get_last_error())
     try:
         descriptor: int = import_module("msvcrt").open_osfhandle(handle, flags | getattr(os, "O_NOINHERIT", 0))
-    except OSError:  # too many descriptors
+    except OSError:  # the process has too many open files
         import_module("_winapi").CloseHandle(handle)
         raise
     return descriptor
 
 
 def is_sharing_violation(error: OSError) -> bool:
-    """Return whether another program has a file open in a way that excludes this one, for the moment."""
+    """Return whether opening a file failed because another program has it open without sharing it."""
     return getattr(error, "winerror", None) in _SHARING_VIOLATIONS
 
 
 def is_invalid_name(error: OSError) -> bool:
-    """Return whether a path has a character, such as a quote, that no file's name can have on Windows."""
+    """Return whether opening a file failed because Windows does not allow a character of its path, such as a quote."""
     return getattr(error, "winerror", None) == _INVALID_NAME
 
 
 def is_device_path(path: str) -> bool:
     r"""Return whether a path is in Windows' namespace of devices and named pipes, as ``\\.\pipe\key`` is.
 
-    Asking the system about such a path connects to the pipe.
+    Even os.stat() connects to such a pipe.
     """
     return WINDOWS and re.match(_DEVICE_PATH, path.replace("/", "\\")) is not None
 
@@ -310,10 +310,10 @@ def expand(path: str) -> str:
 
 
 def unset_variable(path: str) -> str:
-    """Return the sign of a variable that `expand` left in a path because it is not set; blank if there is none.
+    """Return the sign of an unset variable, which `expand` has left in a path; blank if there is none.
 
     Returns:
-        "$", or on Windows "%" for ``%APPDATA%``.
+        "$", or on Windows "%" for a variable such as ``%APPDATA%``.
     """
     if "$" in path:
         return "$"
@@ -321,43 +321,43 @@ def unset_variable(path: str) -> str:
 
 
 def looks_like_path(text: str) -> bool:
-    """Return whether a text can only be a path, and not a key that was given in its place.
+    """Return whether a text is certainly a path, not a key that was passed by mistake.
 
-    Always False on POSIX: base64 may begin with a slash and have others in it.
+    Always False on POSIX, because a key in base64 may have slashes, even as its first character.
     """
     return WINDOWS and (re.match(_WINDOWS_PATH, text) is not None or is_device_path(text))
 
 
 def colour(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal that takes escape codes, and have a Windows console take them."""
+    """Return whether a stream is a terminal that interprets escape codes, and enable that on a Windows console."""
     if stream is None or not stream.isatty():
         return False
     if not WINDOWS:
         return True
     try:
         handle = _os_handle(stream)
-    except OSError:  # what stands in for a terminal, as in IDLE, has no descriptor
+    except OSError:  # a stream without a descriptor, as in IDLE
         return False
     ctypes = import_module("ctypes")
     kernel32, console, mode = ctypes.WinDLL("kernel32"), ctypes.c_void_p(handle), ctypes.c_ulong()
-    # Fails for a terminal that is no console, such as the device NUL.
+    # isatty() is true for NUL, too, which is not a console.
     if not kernel32.GetConsoleMode(console, ctypes.byref(mode)):
         return False
     return bool(mode.value & _ESCAPE_CODES or kernel32.SetConsoleMode(console, mode.value | _ESCAPE_CODES))
 
 
 def split_command_line(text: str) -> list[str]:
-    """Split a command line into the program and its arguments, as the shell or Windows does.
+    """Split a command line into the program and its arguments, as a POSIX shell or Windows does.
 
     Raises:
-        ValueError: A quote is not closed; Windows closes it at the end.
+        ValueError: A quote is not closed. On Windows, such a quote extends to the end.
     """
     if not WINDOWS:
         import shlex
 
         return shlex.split(text)
     text = text.strip()
-    if not text:  # for which Windows returns the path of this process
+    if not text:  # CommandLineToArgvW returns the path of this process for a blank text
         return []
     ctypes = import_module("ctypes")
     split, count = ctypes.WinDLL("shell32").CommandLineToArgvW, ctypes.c_int()
@@ -381,10 +381,10 @@ def quote_for_shell(word: str) -> str:
 
 
 def error_text(error: OSError) -> str:
-    """Return the system's words for an error, or the name of its class if it has no number.
+    """Return the system's text for an error, or the name of the exception's class if it has no number.
 
-    Not the exception's own text, which may hold a path or what a server said. Windows:
-    os.strerror() knows no Winsock number.
+    The exception's own text is not used, because it may hold a path or text from a server. Windows:
+    os.strerror() has no text for the numbers of Winsock.
     """
     number: int | None = getattr(error, "winerror", None) or error.errno
     if number is None:
@@ -406,6 +406,6 @@ def is_closed_pipe(error: OSError) -> bool:
 
 
 def _os_handle(stream: io.FileIO | TextIO) -> int:
-    """The Windows handle of a stream."""
+    """Return the Windows handle of a stream."""
     handle: int = import_module("msvcrt").get_osfhandle(stream.fileno())
     return handle

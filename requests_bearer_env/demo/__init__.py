@@ -1,9 +1,9 @@
-"""The demo: requests_bearer_env at work against a stand-in for text-generation-webui on this machine.
+"""The demo: requests_bearer_env with a stand-in for text-generation-webui on this machine.
 
-`run` sends requests to it step by step, and shows the code of each step and what came of it.
-`serve` keeps it up, and prints commands to try. Both need the extra ``demo``, which is trustme.
+`run` sends requests to the stand-in step by step, and prints the code of each step and its result. `serve`
+keeps the stand-in running, and prints commands to try. Both need the extra ``demo``, which installs trustme.
 
-``app`` answers as text-generation-webui does, ``server`` is the HTTP server around it.
+The module ``app`` answers as text-generation-webui does, and ``server`` is the HTTP server that runs it.
 """
 
 from .serving import serve

@@ -1,9 +1,8 @@
-"""A stand-in for text-generation-webui: its API, route by route, with a made-up model.
+"""A stand-in for text-generation-webui: the routes of its API, with a made-up model.
 
-Which key a route takes, and the order in which a request is checked, are those of
-text-generation-webui's ``modules/api/script.py`` (May 2026), started without ``--listen``. Its
-documentation pages (``/docs``) and its CORS headers are left out, and of a body only one field is
-checked.
+Each route checks the same key, and in the same order, as in text-generation-webui's
+``modules/api/script.py`` (May 2026), started without ``--listen``. The stand-in has neither the
+documentation pages (``/docs``) nor the CORS headers, and checks only one field of a body.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ if TYPE_CHECKING:
 
 MODEL = "demo-7b"
 
-#: What the model says, whatever it is asked.
+#: The model's answer to every prompt.
 WORDS = ("in", " a", " land", " far", " away")
 
 _HOSTS = ("localhost", "127.0.0.1")
 
 
 class _Route(NamedTuple):
-    """What a path takes and answers."""
+    """The checks and the answer of a path."""
 
-    #: Any other method is refused, before the key is looked at.
+    #: The only method that is accepted; the method is checked before the key.
     method: str
-    #: ``--api-key``, ``--admin-key``, or the API key in the header ``x-api-key``.
+    #: The key that is checked: ``--api-key``, ``--admin-key``, or the API key in the header ``x-api-key``.
     key: Literal["api", "admin", "x-api-key"]
     answer: Callable[[Body], Reply]
     #: The field that the JSON body must have; None for a route that reads no JSON.
@@ -43,13 +42,13 @@ class _Route(NamedTuple):
 
 
 class TextGenerationWebUI:
-    """The API of text-generation-webui, as a loopback server's app.
+    """The API of text-generation-webui, as the app of a `Server`.
 
-    Both keys can be changed while the server runs, as a restart with other arguments would.
+    Both keys can be changed while the server runs, which simulates a restart with other arguments.
 
     Args:
-        api_key: The key of ``--api-key``. Without it, the routes for the API key are open.
-        admin_key: The key of ``--admin-key``. Without it, the API key takes its place.
+        api_key: The key of ``--api-key``. If it is None, the routes for the API key accept any request.
+        admin_key: The key of ``--admin-key``. If it is None, the API key replaces it.
     """
 
     def __init__(self, api_key: str | None = None, admin_key: str | None = None) -> None:
@@ -57,7 +56,7 @@ class TextGenerationWebUI:
         self.admin_key = admin_key
 
     def __call__(self, request: Request) -> Reply:
-        """Answer a request: the host is checked first, then path, method, JSON, key and body."""
+        """Answer a request after checking its host, path, method, JSON, key and body, in this order."""
         if request.headers.get("Host", "").partition(":")[0] not in _HOSTS:
             return _json({"detail": "Invalid host header"}, 400)
         path = request.target.partition("?")[0]
@@ -78,7 +77,7 @@ class TextGenerationWebUI:
         return route.answer(fields)
 
     def _authorised(self, route: _Route, headers: Message) -> bool:
-        """Compare the whole header with the expected one, as strings."""
+        """Return whether the route's header is exactly the expected one."""
         key = self.api_key
         if route.key == "x-api-key":
             return not key or headers.get("x-api-key") == key
@@ -93,12 +92,12 @@ def _json(value: object, status: int = 200, *headers: tuple[str, str]) -> Reply:
 
 
 def _always(value: object) -> Callable[[Body], Reply]:
-    """An answer that does not depend on the body."""
+    """Return a function that answers any body with the same JSON."""
     return lambda _: _json(value)
 
 
 def _not_found(path: str) -> Reply:
-    """Redirect from a path with one slash too many, else 404; neither looks at the key."""
+    """Redirect from a route's path with a slash at its end, or answer 404; neither checks the key."""
     shorter = path.removesuffix("/")
     if _find(shorter):
         return Reply(307, headers=(("Location", shorter),))
@@ -141,7 +140,7 @@ def _chat(body: Body) -> Reply:
 
 
 def _answer(kind: str, choice: dict[str, object], reason: str | None) -> dict[str, object]:
-    """Put the one choice into OpenAI's frame."""
+    """Make a response with one choice in OpenAI's format."""
     choices = [{"index": 0, "finish_reason": reason, **choice}]
     return {"id": "demo", "object": kind, "created": int(time.time()), "model": MODEL, "choices": choices}
 
@@ -159,7 +158,7 @@ def _stream(chunk: Callable[[str, str | None], dict[str, object]]) -> Reply:
 
 
 def _find(path: str) -> _Route | None:
-    """The route of a path; ``/v1/models/{model}`` takes any name."""
+    """Return the route of a path, if there is one; ``/v1/models/{model}`` accepts any name."""
     model = path.removeprefix("/v1/models/")
     if model not in {path, ""} and "/" not in model:
         return _Route("GET", "api", _always(_model(model)))

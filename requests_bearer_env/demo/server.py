@@ -1,6 +1,6 @@
-"""An HTTP server on loopback, with TLS from a certificate authority that lives as long as the program.
+"""An HTTP server on loopback, and a certificate authority that exists as long as the program runs.
 
-What the demo talks to; the tests and benchmarks use it, too, for whatever a server can do to a key.
+The demo sends its requests to this server, and so do the tests and benchmarks.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-#: Seconds of silence after which either side gives a connection up.
+#: Seconds without data after which the server closes a connection.
 PATIENCE = 10
 
 
 class Request(NamedTuple):
-    """A request as the server saw it; ``target`` is the path with its query."""
+    """A request as it arrived at the server; ``target`` is the path with its query."""
 
     method: str
     target: str
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What to answer; a body that is not bytes is sent in chunks as it comes."""
+    """The response to a request; a body that is not bytes is sent with one HTTP chunk for each item."""
 
     status: int
     body: bytes | Iterable[bytes] = b""
@@ -58,13 +58,13 @@ class Authority:
         self._ca: Any = trustme.CA()
 
     def context(self, *names: str, not_after: datetime | None = None) -> ssl.SSLContext:
-        """What a server needs to prove that it is one of these host names, until some time if need be."""
+        """Return a server's TLS context with a certificate for some host names, which may expire early."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._ca.issue_cert(*names, not_after=not_after).configure_cert(context)
         return context
 
     def save(self, path: Path) -> str:
-        """Write the authority's own certificate, for ``verify=``, and return the path."""
+        """Write the authority's own certificate to a file for ``verify=``, and return its path."""
         self._ca.cert_pem.write_to_path(str(path))
         return str(path)
 
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
 
     def do(self) -> None:
-        """Answer one request, whatever its method."""
+        """Answer one request of any method."""
         server = cast("Server", self.server)
         request = Request(self.command, self.path, self.headers, self._body())
         server.seen.append(request)
@@ -114,25 +114,25 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
-        """Print nothing: a request's line would be in the way of what the demo tells."""
+        """Print nothing, because log lines would interrupt the demo's output."""
 
 
 class Server(ThreadingHTTPServer):
-    """An HTTP server on 127.0.0.1, with TLS if it is given a context.
+    """An HTTP server on 127.0.0.1, with TLS if it gets a context.
 
-    As a context manager it serves in threads of its own, and in the end has closed every connection.
+    As a context manager it serves requests in threads of its own, and closes every connection on exit.
     """
 
-    # On Windows, SO_REUSEADDR would take a port away from another program.
+    # On Windows, a server with SO_REUSEADDR can bind a port that another program listens on.
     allow_reuse_address: bool = os.name == "posix"
 
     def __init__(self, app: App, context: ssl.SSLContext | None = None, *, port: int = 0) -> None:
-        """Listen.
+        """Start to listen.
 
         Args:
-            app: Called for each request, in the connection's thread.
-            context: The server's certificate; None for plain HTTP.
-            port: Where to listen; 0 for any free port.
+            app: A callable that answers each request, in the thread of the connection.
+            context: The TLS context; None for plain HTTP.
+            port: The port; 0 for any free port.
 
         Raises:
             OSError: The port is taken.
@@ -147,17 +147,17 @@ class Server(ThreadingHTTPServer):
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
 
     def url(self, path: str = "/", host: str = "localhost") -> str:
-        """A URL of this server."""
+        """Return a URL of this server."""
         scheme = "http" if self.context is None else "https"
         return f"{scheme}://{host}:{self.server_port}{path}"
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Shake hands here rather than where connections are accepted, then serve the connection."""
+        """Do the TLS handshake in the connection's thread, so that it blocks no other connection, then serve."""
         try:
             request.settimeout(PATIENCE)
             if self.context is not None:
                 request = self.context.wrap_socket(request, server_side=True)
-        except OSError:  # the client did not like the certificate, or left
+        except OSError:  # the client rejected the certificate or closed the connection
             self.shutdown_request(request)
             return
         self._connections.add(request)
@@ -165,7 +165,7 @@ class Server(ThreadingHTTPServer):
         self._connections.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that leave in the middle."""
+        """Print nothing about clients that close a connection early."""
 
     def __enter__(self) -> Server:
         self._thread.start()
@@ -177,6 +177,6 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self._thread.join()
         for connection in list(self._connections):
-            with contextlib.suppress(OSError):  # it may have gone already
+            with contextlib.suppress(OSError):  # the client may have closed it
                 connection.shutdown(socket.SHUT_RDWR)
         self.server_close()

@@ -1,4 +1,4 @@
-"""``demo --serve``: the stand-in server stays up, and what to try on it is printed."""
+"""``demo --serve``: keep the stand-in server running, and print commands to try on it."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 
 
 class Site(NamedTuple):
-    """What is up: two servers with the same keys."""
+    """The two running servers, which accept the same keys."""
 
     #: URLs without a path.
     http: str
     https: str
     api_key: str
     admin_key: str
-    #: The path of the certificate of the authority behind the https URL.
+    #: The path of the CA certificate for the https URL.
     ca: str
-    #: Where this Python is, and what it is called there.
+    #: The directory of this Python, and its name there.
     directory: str
     python: str
 
 
 class Shell(NamedTuple):
-    """How a shell spells what the commands need; the strings are templates for `str.format`."""
+    """The syntax of a shell; the strings are templates for `str.format`."""
 
     title: str
     #: A line that sets an environment variable.
     assign: str
     #: A line that puts a directory first in PATH.
     prepend: str
-    #: A variable's value, within double quotes.
+    #: The expansion of a variable within double quotes.
     variable: str
-    #: What a line ends with that is continued on the next.
+    #: The character that continues a line on the next one.
     continued: str
     quote: Callable[[str], str]
 
@@ -68,18 +68,18 @@ POWERSHELL = Shell(
 )
 CMD = Shell("cmd", 'set "{name}={value}"', 'set "PATH={value};%PATH%"', "%{name}%", "^", str)
 
-#: Those of this system.
+#: The shells of this system.
 SHELLS = (POWERSHELL, CMD) if os.name == "nt" else (POSIX,)
 
 
 def serve(port: int | None = None) -> None:
-    """Keep the server up until Ctrl-C or SIGTERM, which are its regular ends.
+    """Run the servers until Ctrl-C or SIGTERM.
 
     Args:
-        port: The port for http, from 1 to 65534; https gets the next one. None for free ports.
+        port: The port for http, from 1 to 65534; https gets the next one. None for any free ports.
 
     Raises:
-        DemoError: A port is taken.
+        DemoError: A port is in use.
         ModuleNotFoundError: trustme is not installed.
     """
     try:
@@ -105,14 +105,14 @@ def _sigterm_as_ctrl_c() -> Generator[None]:
 
 
 def _wait() -> None:
-    """Block until an exception interrupts it: on Windows, Ctrl-C interrupts a sleep, but no lock."""
+    """Block until Ctrl-C, which on Windows interrupts a sleep, but not waiting for a lock."""
     while True:
         time.sleep(3600)
 
 
 @contextmanager
 def running(port: int | None = None) -> Generator[Site]:
-    """Run both servers, with keys and an authority of their own; see `serve`."""
+    """Run both servers with new keys and a new authority; see `serve`."""
     authority = Authority()
     app = TextGenerationWebUI(secrets.token_urlsafe(), secrets.token_urlsafe())
     context = authority.context("localhost", "127.0.0.1")
@@ -140,7 +140,7 @@ def _listen(app: TextGenerationWebUI, context: ssl.SSLContext | None, port: int)
 
 
 def describe(site: Site, shells: tuple[Shell, ...]) -> str:
-    """Say what is up, and what to type into each of these shells."""
+    """Return the description of the servers, with the commands for each of some shells."""
     blocks = [
         "A stand-in for text-generation-webui is up; its model is made up.",
         f"  {site.http}: plain HTTP, as text-generation-webui listens by default",
@@ -159,19 +159,19 @@ def describe(site: Site, shells: tuple[Shell, ...]) -> str:
 
 
 def indented(text: str) -> list[str]:
-    """The lines of a text, indented."""
+    """Return the lines of a text, indented."""
     return [f"  {line}".rstrip() for line in text.splitlines()]
 
 
 def settings(site: Site, shell: Shell) -> str:
-    """The lines that set a terminal up: this Python, both keys, the authority."""
+    """Return the commands that put this Python, both keys and the CA certificate into a shell's environment."""
     values = {"TGW_API_KEY": site.api_key, "TGW_ADMIN_KEY": site.admin_key, "REQUESTS_CA_BUNDLE": site.ca}
     lines = [shell.assign.format(name=name, value=shell.quote(value)) for name, value in values.items()]
     return "\n".join([shell.prepend.format(value=shell.quote(site.directory)), *lines])
 
 
 def commands(site: Site, shell: Shell) -> list[tuple[str, str]]:
-    """What to try: a purpose and a command each."""
+    """Return the commands to try, each after its purpose."""
     more = f" {shell.continued}\n    "
     check = f"{site.python} -m requests_bearer_env check"
     header = f"Authorization: Bearer {shell.variable.format(name='TGW_API_KEY')}"
@@ -200,7 +200,7 @@ def commands(site: Site, shell: Shell) -> list[tuple[str, str]]:
 
 
 def script(site: Site) -> str:
-    """A script that sends the API key over HTTPS."""
+    """Return a script that sends the API key over HTTPS."""
     return f"""\
 import requests
 from requests_bearer_env import BearerEnvAuth

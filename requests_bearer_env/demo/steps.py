@@ -1,6 +1,6 @@
-"""The steps of the demo: real requests to the stand-in server, and what comes of each.
+"""The steps of the demo: real requests to the stand-in server, with the result of each.
 
-A step prints the very source that it runs, so that what is shown cannot differ from what is done.
+Each step prints the source of the code that it runs, so that the printed code cannot differ from it.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ _VARIABLES = ("TGW_API_KEY", "TGW_API_KEY_FILE", "TGW_ADMIN_KEY", "TGW_ADMIN_KEY
 
 
 class DemoError(Exception):
-    """The demo cannot go on: it saw something unexpected, or a port is taken."""
+    """A result of the demo was unexpected, or a port is in use."""
 
 
 class Demo:
     """The steps, one method each, in the order in which `run` calls them."""
 
     def __init__(self, app: TextGenerationWebUI, server: Server, other: Server, ca: str, directory: Path) -> None:
-        """Remember what the steps work with.
+        """Store what the steps use.
 
         Args:
-            app: Its keys are rotated.
-            server: Where it listens; ``/elsewhere`` redirects to the other server.
-            other: A second host with the same keys.
+            app: The app of both servers; some steps change its keys.
+            server: The server that most requests go to; ``/elsewhere`` redirects to the other server.
+            other: The server of another origin, with the same keys.
             ca: The path of the authority's certificate.
-            directory: For a file with a key.
+            directory: The directory for a file with a key.
         """
         self.app = app
         self.server = server
@@ -66,14 +66,14 @@ class Demo:
         self.key_file: Path = directory / "tgw-key"
 
     def session(self) -> requests.Session:
-        """A session that trusts the demo's authority, and ignores this machine's proxies and netrc."""
+        """Make a session that trusts the demo's authority, and ignores this machine's proxies and netrc."""
         session = requests.Session()
         session.trust_env = False
         session.verify = self.ca
         return session
 
     def completion(self) -> None:
-        """Show the main job: one argument of the call brings the key."""
+        """Show that one argument adds the key to a request."""
         _title("1. A completion, without and with the key in $TGW_API_KEY")
         url, payload = self.server.url("/v1/completions"), _PAYLOAD
         _note(f"url is {url}")
@@ -92,7 +92,7 @@ class Demo:
             _expect("the header, as repr() shows it", repr(answer.request.headers["Authorization"]), "'Bearer ***'")
 
     def refusal(self) -> None:
-        """Show that plain HTTP is refused before anything is sent."""
+        """Show that a request over plain HTTP is refused before it is sent."""
         _title("2. The same URL with http:// in place of https://")
         url, payload = self.server.url("/v1/completions").replace("https:", "http:"), _PAYLOAD
         arrived = len(self.server.seen)
@@ -108,7 +108,7 @@ class Demo:
         _expect("requests that reached the server", len(self.server.seen) - arrived, 0)
 
     def rotation_of_a_file(self) -> None:
-        """Show that a rotated file counts from the next request on."""
+        """Show that the next request uses the new key after the file was rewritten."""
         _title("3. The key is rotated under a running session: in a file")
         self._rotate()
         url, key_file = self.server.url("/v1/models"), self.key_file
@@ -128,7 +128,7 @@ class Demo:
             _expect_statuses(_run(get_models), 200)
 
     def rotation_of_a_vault(self) -> None:
-        """Show that a refusal makes the auth ask for a key that it would have kept."""
+        """Show that the auth asks the provider again when the server refuses a cached key."""
         _title("4. The same with a vault, whose key the session keeps for an hour")
         url = self.server.url("/v1/models")
         with self.session() as session:
@@ -228,7 +228,7 @@ class Demo:
         return sum("Authorization" in request.headers for request in self.other.seen)
 
     def _last_key(self) -> str | None:
-        """Which key the last request had."""
+        """Return which key the last request had."""
         names = {f"Bearer {self.app.api_key}": "api", f"Bearer {self.app.admin_key}": "admin"}
         return names.get(self.server.seen[-1].headers.get("Authorization", ""))
 
@@ -238,7 +238,7 @@ def _title(text: str) -> None:
 
 
 def _run(code: Callable[[], T]) -> T:
-    """Print the one statement of a function, as at Python's prompt, then call the function."""
+    """Print the only statement of a function as at Python's prompt, then call the function."""
     body = inspect.getsource(code).partition(":\n")[2]
     lines = textwrap.dedent(body).removeprefix("return ").splitlines()
     for prompt, line in zip(itertools.chain([">>>"], itertools.repeat("...")), lines, strict=False):
@@ -261,10 +261,10 @@ def _note(text: str) -> None:
 
 
 def _expect(what: str, seen: object, expected: object) -> None:
-    """Print what was seen.
+    """Print a result.
 
     Raises:
-        DemoError: It is not what was expected.
+        DemoError: The result is not the expected one.
     """
     _note(f"{what}: {seen}")
     if seen != expected:
@@ -272,10 +272,10 @@ def _expect(what: str, seen: object, expected: object) -> None:
 
 
 def _expect_statuses(response: Response, *expected: int) -> None:
-    """Print the status of each response in the chain, and why the last one is a refusal.
+    """Print the statuses of a response and its history, and the body of an error.
 
     Raises:
-        DemoError: They are not what was expected.
+        DemoError: The statuses are not the expected ones.
     """
     chain = [*response.history, response]
     shown = ", then ".join(f"{each.status_code} {each.reason}" for each in chain)
@@ -287,7 +287,7 @@ def _expect_statuses(response: Response, *expected: int) -> None:
 
 @contextmanager
 def _environment(app: TextGenerationWebUI) -> Generator[None]:
-    """Put both keys into variables that the user may need as well, and restore those in the end."""
+    """Put both keys into environment variables, and restore the user's own values of these on exit."""
     saved = {name: os.environ.pop(name, None) for name in _VARIABLES}
     os.environ.update({"TGW_API_KEY": str(app.api_key), "TGW_ADMIN_KEY": str(app.admin_key)})
     try:
@@ -301,7 +301,7 @@ def run() -> None:
     """Run the demo.
 
     Raises:
-        DemoError: A step saw something unexpected.
+        DemoError: The result of a step was unexpected.
         ModuleNotFoundError: trustme is not installed.
     """
     authority = Authority()
