@@ -155,7 +155,8 @@ class BearerEnvAuth(KeyAuth):
     def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
         """Return whether a URL of a redirect chain may get the key; see `requests_bearer_env.retry.Trust`."""
         at_origin = origin_of(url) == origin_of(start)
-        if not (at_origin or self.destination.names(url)) or not self.destination.permits(url):
+        # permits() has compared the URL with hosts=, if that was given.
+        if not self.destination.permits(url) or (not at_origin and self.destination.hosts is None):
             return False, None
         return True, self if at_origin or url.startswith("https:") else None
 

@@ -221,11 +221,6 @@ class Destination:
             )
         return None
 
-    def names(self, url: object) -> bool:
-        """Return whether ``hosts=`` was given and names the URL's host."""
-        origin = origin_of(url)
-        return self.hosts is not None and origin is not None and self.hosts.name(origin)
-
 
 def _environment_proxy(url: str) -> str | None:
     """Return the proxy that requests would take from the environment for a URL."""
