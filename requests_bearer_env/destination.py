@@ -7,7 +7,6 @@ IDNA form. An origin is scheme, host and port (RFC 6454).
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from requests import PreparedRequest
@@ -23,12 +22,13 @@ _PORTS = {"http": 80, "https": 443}
 
 #: Scheme, host and port of a prepared URL. A URL that does not match gets no key. The pattern accepts no
 #: backslash, white space or second @, because the parsers of urllib and urllib3 read those differently.
-_URL = (
+_URL = re.compile(
     r"(https?)://"
     r"(?:[^/?#@\\\s]*@)?"
     r"([^/?#@:\\\s\[\]]+|\[[0-9a-f:.]+(?:%[^/?#@\\\s\]]+)?\])"
     r"(?::([0-9]{0,5}))?"
-    r"(?=[/?#]|\Z)"
+    r"(?=[/?#]|\Z)",
+    re.ASCII | re.IGNORECASE,
 )
 
 #: An https URL that needs no parsing if there is no ``hosts=``.
@@ -50,15 +50,9 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.host}{port}"
 
 
-@cache
-def _url_pattern() -> re.Pattern[str]:
-    """Compile `_URL` when it is first used: that takes long, and many programs need only `_ORDINARY`."""
-    return re.compile(_URL, re.ASCII | re.IGNORECASE)
-
-
 def origin_of(url: object) -> Origin | None:
     """Return the origin of a prepared URL; None if it is not a plain http or https URL."""
-    match = _url_pattern().match(url) if isinstance(url, str) else None
+    match = _URL.match(url) if isinstance(url, str) else None
     if match is None:
         return None
     scheme, host, port = match.groups()
