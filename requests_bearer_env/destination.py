@@ -63,7 +63,7 @@ def origin_of(url: object) -> Origin | None:
 class Hosts:
     """Host patterns such as ``api.example.com``, ``*.example.org`` and ``tgw.local:5000``."""
 
-    __slots__ = ("_exact", "_patterns", "_suffixes")
+    __slots__ = ("_exact", "_suffixes", "patterns")
 
     def __init__(self, option: str, patterns: Iterable[str] | str, *, wildcards: bool) -> None:
         """Check and normalise the patterns.
@@ -84,14 +84,10 @@ class Hosts:
             host_pattern(f"{option}= item {number}", item, wildcards=wildcards)
             for number, item in enumerate(items, start=1)
         }
-        self._patterns = tuple(sorted(f"{host}:{port}" if port else host for host, port in parsed))
+        #: The patterns in their normal form, sorted.
+        self.patterns: tuple[str, ...] = tuple(sorted(f"{host}:{port}" if port else host for host, port in parsed))
         self._exact = frozenset(item for item in parsed if not item[0].startswith("*"))
         self._suffixes = tuple((host[1:], port) for host, port in parsed if host.startswith("*"))
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """The patterns in their normal form, sorted."""
-        return self._patterns
 
     def name(self, origin: Origin) -> bool:
         """Return whether a pattern matches the host and port of an origin."""
@@ -134,20 +130,20 @@ def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int 
         raise ValueError(f"{what} is a wildcard on an address, which has no subdomains: name the address")
     if port and not 0 < int(port) < 65536:
         raise ValueError(f"{what} has a port that is not between 1 and 65535: correct it")
-    origin = _as_requests_would(host)
+    origin = origin_of(prepared_url(f"https://{host}/"))
     if origin is None:
         raise ValueError(f"{what} is not a host that requests accepts in a URL: correct its spelling")
     return f"*.{origin.host}" if star else origin.host, int(port) if port else None
 
 
-def _as_requests_would(host: str) -> Origin | None:
-    """Return the origin of a host as requests prepares it; None if requests rejects the host."""
+def prepared_url(url: str) -> str | None:
+    """Return a URL as requests prepares it, with its host in lower case and IDNA form; None if requests rejects it."""
     request = PreparedRequest()
     try:
-        request.prepare_url(f"https://{host}/", None)
+        request.prepare_url(url, None)
     except RequestException:
         return None
-    return origin_of(request.url)
+    return request.url
 
 
 class Destination:
@@ -207,15 +203,10 @@ class Destination:
                 f"the key was not sent to {origin} because it is bound to {', '.join(self.hosts.patterns)}",
                 "correct the URL, or name the host with {hosts} if the key belongs there",
             )
-        if origin.scheme != "https" and _environment_proxy(str(url)):
+        if origin.scheme != "https" and select_proxy(str(url), get_environ_proxies(str(url))):
             return InsecureTransportError(
                 f"the key was not sent to {origin} because the environment's proxy settings route it through a proxy, "
                 "which could read it over plain HTTP",
                 f"connect directly with NO_PROXY={host}, or use https://",
             )
         return None
-
-
-def _environment_proxy(url: str) -> str | None:
-    """Return the proxy that requests would take from the environment for a URL."""
-    return select_proxy(url, get_environ_proxies(url))

@@ -12,10 +12,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
-from requests import PreparedRequest
-from requests.exceptions import RequestException
-
-from .destination import Origin, origin_of
+from .destination import Origin, origin_of, prepared_url
 
 #: White space and control characters, which some parsers drop. `_is_ambiguous` treats NULL separately.
 _INVISIBLE = re.compile(r"[\x01-\x20\x7f]")
@@ -79,17 +76,13 @@ def parse_prefix(what: str, url: object) -> Prefix:
     """
     if not isinstance(url, str):
         raise TypeError(f"{what} is {type(url).__name__}: give a URL such as https://api.example.com/v1/")
-    request = PreparedRequest()
-    try:
-        request.prepare_url(url, None)
-    except RequestException:
-        request.url = None
-    origin = origin_of(request.url)
+    prepared = prepared_url(url)
+    origin = origin_of(prepared)
     if origin is None:
         raise ValueError(f"{what} is not an http or https URL with a host: write it like https://api.example.com/v1/")
     if re.search(r"[?#@]", url):
         raise ValueError(f"{what} has a query, a fragment or a user: give scheme, host and path alone")
-    path = _split_path(urlsplit(str(request.url)).path)
+    path = _split_path(urlsplit(str(prepared)).path)
     if _READ_DIFFERENTLY.search("/".join(path)):
         raise ValueError(f"{what} has a path that servers read differently: write it without %, ;, \\ and //")
     return Prefix(origin, path)
