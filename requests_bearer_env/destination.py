@@ -89,7 +89,7 @@ class Hosts:
         self._exact = frozenset(item for item in parsed if not item[0].startswith("*"))
         self._suffixes = tuple((host[1:], port) for host, port in parsed if host.startswith("*"))
 
-    def name(self, origin: Origin) -> bool:
+    def matches(self, origin: Origin) -> bool:
         """Return whether a pattern matches the host and port of an origin."""
         _, host, port = origin
         if (host, None) in self._exact or (host, port) in self._exact:
@@ -192,13 +192,13 @@ class Destination:
                 "write it like https://api.example.com/v1/models",
             )
         host = origin.host.strip("[]")
-        if origin.scheme != "https" and not self.allow_http.name(origin):
+        if origin.scheme != "https" and not self.allow_http.matches(origin):
             return InsecureTransportError(
                 f"the key was not sent to {origin} because plain HTTP shows it to everyone on the network path",
                 "use https://, or, if you trust that path, {allow_http}",
                 host=host,
             )
-        if self.hosts is not None and not self.hosts.name(origin):
+        if self.hosts is not None and not self.hosts.matches(origin):
             return UntrustedHostError(
                 f"the key was not sent to {origin} because it is bound to {', '.join(self.hosts.patterns)}",
                 "correct the URL, or name the host with {hosts} if the key belongs there",

@@ -235,7 +235,7 @@ def test_an_exact_pattern_names_one_host(host: str, other: str) -> None:
     except (ValueError, RequestException):
         return
     assert origin is not None
-    assert patterns.name(origin) == (host.lower() == other.lower())
+    assert patterns.matches(origin) == (host.lower() == other.lower())
 
 
 @given(NAME, NAME)
@@ -247,12 +247,12 @@ def test_a_wildcard_names_subdomains_only(domain: str, other: str) -> None:
     except (ValueError, RequestException):
         return
     assert origin is not None
-    assert patterns.name(origin) == other.lower().endswith(f".{domain.lower()}")
+    assert patterns.matches(origin) == other.lower().endswith(f".{domain.lower()}")
 
 
 def test_a_wildcard_needs_a_label_in_its_place() -> None:
     """An empty label is no subdomain; requests would not prepare such a URL, but a program may set it."""
-    assert not Hosts("hosts", "*.example.org", wildcards=True).name(Origin("https", ".example.org", 443))
+    assert not Hosts("hosts", "*.example.org", wildcards=True).matches(Origin("https", ".example.org", 443))
 
 
 def test_patterns_are_sorted_and_normal() -> None:
