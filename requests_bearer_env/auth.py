@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from requests.auth import AuthBase
 
 from .destination import Destination, origin_of
-from .errors import BearerAuthError, without_traceback
+from .errors import BearerAuthError, clear_frames
 from .replay import body_position
 from .retry import Retry, Trust, replace_hook
 from .sources import Sources, make_sources
@@ -117,13 +117,11 @@ class BearerEnvAuth(KeyAuth):
                 destination=Destination(hosts, allow_http),
                 refresh_on=_statuses(refresh_on),
             )
-        except (TypeError, ValueError) as error:
-            wrong = without_traceback(error)
-        else:
-            return
-        # Any argument may be the key, and a traceback shows the locals of its frames.
-        del env, file, provider, ttl, hosts, allow_http, refresh_on
-        raise wrong
+        except BaseException as error:
+            # Any argument may be the key, and traceback printers show the locals of frames.
+            clear_frames(error)
+            del env, file, provider, ttl, hosts, allow_http, refresh_on
+            raise
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Authorise a prepared request; see `KeyAuth`."""

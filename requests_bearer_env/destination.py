@@ -141,7 +141,7 @@ def prepared_url(url: str) -> str | None:
     request = PreparedRequest()
     try:
         request.prepare_url(url, None)
-    except RequestException:
+    except (RequestException, UnicodeError):  # old releases of urllib3 let UnicodeError pass, which holds the URL
         return None
     return request.url
 

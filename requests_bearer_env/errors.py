@@ -124,15 +124,11 @@ class UntrustedHostError(BearerAuthError):
     """The URL's host is not one that ``hosts=`` names."""
 
 
-def without_traceback(error: TypeError | ValueError) -> TypeError | ValueError:
-    """The same error of a constructor without the frames it has passed, whose locals may be the key."""
-    return TypeError(str(error)) if isinstance(error, TypeError) else ValueError(str(error))
-
-
 def clear_frames(error: BaseException) -> None:
-    """Clear the locals of this package's frames that an exception, or its causes, passed.
+    """Clear the locals of this package's frames in the tracebacks of an exception and its causes.
 
-    They may be the key, whichever exception it is: an interrupt can arrive between any two instructions.
+    A local may hold a key at any exception, because a KeyboardInterrupt can come between any two
+    instructions. A frame that is still running cannot be cleared, so the caller must delete its own locals.
     """
     todo: list[BaseException | None] = [error]
     seen: set[int] = set()
@@ -145,5 +141,5 @@ def clear_frames(error: BaseException) -> None:
         for frame, _ in traceback.walk_tb(current.__traceback__):
             package = str(frame.f_globals.get("__package__")).partition(".")[0]
             if package == __package__:
-                with contextlib.suppress(RuntimeError):  # the frame is still running
+                with contextlib.suppress(RuntimeError):  # the frame is running
                     frame.clear()

@@ -9,7 +9,7 @@ from requests.auth import AuthBase
 
 from .auth import KeyAuth
 from .credential import Credential
-from .errors import without_traceback
+from .errors import clear_frames
 from .prefix import ParsedURL, Prefix, parse_prefix
 from .replay import body_position
 from .retry import Retry, replace_hook, retry_of
@@ -68,12 +68,11 @@ class MountedAuth(KeyAuth):
     def __init__(self, mounts: Mapping[str, AuthBase]) -> None:
         try:
             vars(self)["mounts"] = _mounts(mounts)  # through vars(), because __setattr__ raises
-        except (TypeError, ValueError) as error:
-            wrong = without_traceback(error)
-        else:
-            return
-        del mounts  # it may hold a key that was passed by mistake, and a traceback shows locals
-        raise wrong
+        except BaseException as error:
+            # It may hold a key that was passed by mistake, and traceback printers show the locals of frames.
+            clear_frames(error)
+            del mounts
+            raise
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Authorise a prepared request by the auth that is mounted for its URL; see `KeyAuth`."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from requests_bearer_env import platforms
-from requests_bearer_env.errors import without_traceback
+from requests_bearer_env.errors import clear_frames
 
 from .base import MAX_BYTES
 from .provider import ProviderError
@@ -209,7 +209,8 @@ def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, firs
     """
     try:
         return Command(argv, timeout, first_line)
-    except (TypeError, ValueError) as error:
-        wrong = without_traceback(error)
-    del argv, timeout  # they may hold a key, and a traceback must not show it
-    raise wrong
+    except BaseException as error:
+        # Any argument may hold a key, and traceback printers show the locals of frames.
+        clear_frames(error)
+        del argv, timeout, first_line
+        raise
