@@ -48,7 +48,7 @@ class _Entry(NamedTuple):
     Attributes:
         reading: The key and its source.
         number: When the provider was called, as a number of `count`.
-        asked: When the provider was called, as a time of `time.monotonic`.
+        answered: When the provider returned it, as a time of `time.monotonic`.
         refresh: When one thread asks ahead, as a time of `time.monotonic`.
         expiry: When the key expires, as a time of `time.monotonic`.
         process: The lock of the process that made this entry.
@@ -57,7 +57,7 @@ class _Entry(NamedTuple):
 
     reading: Reading
     number: int
-    asked: float
+    answered: float
     refresh: float
     expiry: float
     process: object
@@ -65,19 +65,18 @@ class _Entry(NamedTuple):
 
 
 class _Flight:
-    """One call of the provider and, afterwards, what it returned or raised.
+    """One call of the provider and, afterwards, its outcome for the threads that wait for it.
 
     The calling thread holds ``asking`` during the call. A ``with`` statement releases the lock even if a
     signal handler raises, so that no thread waits for a call that was interrupted.
     """
 
-    __slots__ = ("asked", "asking", "error", "number", "over", "process", "reading", "thread")
+    __slots__ = ("asking", "error", "number", "over", "process", "reading", "thread")
 
     def __init__(self) -> None:
         self.asking = threading.Lock()
         self.over = False
         self.number = 0
-        self.asked = 0.0
         self.reading: Reading | None = None
         self.error: BearerAuthError | None = None
         self.process = _lock
@@ -88,7 +87,7 @@ class _Flight:
         return self.process is _lock and not self.over and self.asking.locked()
 
     def outcome(self) -> Reading | None:
-        """Return what the provider returned, or None if the call was interrupted.
+        """Return the key to use; None if the call was interrupted.
 
         Raises:
             BearerAuthError: A copy of what the call raised, because each thread adds its request to its own.
@@ -141,7 +140,7 @@ class CachedProviderSource(ProviderSource):
                         return entry.reading
                     if flight is None or not waited:
                         self._flight = mine
-                        mine.number, mine.asked = count(), now
+                        mine.number = count()
                         break
                 if flight.thread == threading.get_ident():
                     raise KeySourceError(
@@ -152,8 +151,6 @@ class CachedProviderSource(ProviderSource):
                     # A waiting thread that holds the lock must not be mistaken for a running call. Windows passes
                     # a released lock to the next waiting thread, so they would wait for each other forever.
                     flight.over = True
-                if flight.error is not None and self._is_good(self._entry):
-                    continue  # the refused key is used again
                 reading = flight.outcome()
                 if reading is not None:
                     return reading
@@ -181,12 +178,12 @@ class CachedProviderSource(ProviderSource):
         """Return the entry. A forked child draws a new time to ask ahead, so that children do not ask together."""
         entry = self._entry
         if entry is not None and entry.process is not _lock:
-            entry = self._entry = self._make_entry(entry.reading, entry.number, entry.asked, entry.expiry)
+            entry = self._entry = entry._replace(refresh=self._draw_refresh(entry.expiry), process=_lock)
         return entry
 
-    def _make_entry(self, reading: Reading, number: int, asked: float, expiry: float) -> _Entry:
-        """Make an entry whose time to ask ahead is after 80 to 90 % of its lifetime."""
-        return _Entry(reading, number, asked, expiry - self._ttl * _random.uniform(0.1, 0.2), expiry, _lock)
+    def _draw_refresh(self, expiry: float) -> float:
+        """Return a random time after 80 to 90 % of an entry's lifetime."""
+        return expiry - self._ttl * _random.uniform(0.1, 0.2)
 
     def _store(self, flight: _Flight, entry: _Entry | None) -> Reading | None:
         """Cache the result of a call; if the call failed, return the cached key if it can still be used."""
@@ -194,26 +191,23 @@ class CachedProviderSource(ProviderSource):
             if self._flight is not flight:  # a server has refused the key since the call began
                 return None
             self._flight = None
-            now = time.monotonic()
-            reading = flight.reading
+            reading, now = flight.reading, time.monotonic()
             if reading is not None and reading.credential is not None:
-                self._entry = self._make_entry(reading, flight.number, flight.asked, now + self._ttl)
+                expiry = now + self._ttl
+                self._entry = _Entry(reading, flight.number, now, self._draw_refresh(expiry), expiry, _lock)
             elif entry is not None and entry is self._entry and now < entry.expiry:
                 # Do not ask ahead again. Use even a refused key, because other servers may still accept it.
                 self._entry = entry._replace(refresh=entry.expiry, refused=False)
+                flight.reading, flight.error = entry.reading, None  # the waiting threads use it, too
                 return None if entry.refused else entry.reading
             return None
-
-    def _is_good(self, entry: _Entry | None) -> bool:
-        """Return whether there is an entry whose key can be used."""
-        return entry is not None and not entry.refused and time.monotonic() < entry.expiry
 
     def forget(self, refused: Credential, since: int) -> None:
         with _lock:
             entry, flight = self._entry, self._flight
             if entry is None or entry.reading.credential != refused:
                 return
-            if entry.number > since and time.monotonic() - entry.asked < remembered_for(self._ttl):
+            if entry.number > since and time.monotonic() - entry.answered < remembered_for(self._ttl):
                 return  # the provider returned this key after the refused request was prepared, and just now
             self._entry = entry._replace(refused=True)
             if flight is not None and flight.number < since:

@@ -393,9 +393,10 @@ def test_a_refused_key_is_not_used_beyond_its_time(clock: Clock) -> None:
         after(auth, refused)
 
 
-def test_threads_that_wait_for_a_failure_use_the_key(pool: ThreadPoolExecutor) -> None:
+@pytest.mark.parametrize("failure", [OSError(), None])
+def test_threads_that_wait_for_a_failure_use_the_key(failure: object, pool: ThreadPoolExecutor) -> None:
     """The refused thread gets the failure; the others go on with the key that is good until its time is up."""
-    gate = Gate(OSError())
+    gate = Gate(failure)
     vault = Vault(KEY, gate)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     refused = auth.credential()
@@ -404,7 +405,7 @@ def test_threads_that_wait_for_a_failure_use_the_key(pool: ThreadPoolExecutor) -
     others = [pool.submit(authorized, auth) for _ in range(8)]
     waiting(8)
     gate.opened.set()
-    assert isinstance(first.exception(10), KeySourceError)
+    assert isinstance(first.exception(10), (KeySourceError, MissingKeyError))
     assert {other.result(10) for other in others} == {f"Bearer {KEY}"}
     assert vault.calls == 2
 
