@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from requests_bearer_env.errors import MissingKeyError, clear_frames
 
-from .base import Reading, count, remembered_for
+from .base import PAUSES, Reading, count, remembered_for
 from .env import EnvSource
 from .file import FileSource
+from .provider import ProviderSource
 
 if TYPE_CHECKING:
     import os
@@ -28,10 +29,6 @@ __all__ = ["DEFAULT_ENV", "Sources", "count", "explain_missing", "make_sources"]
 
 #: The variable that is read when no source is named.
 DEFAULT_ENV = "BEARER_TOKEN"
-
-#: Pauses, in seconds, before reading a missing file again: programs that replace a file by removing and
-#: creating it leave it missing for a moment.
-_PAUSES = (0.005, 0.01, 0.015, 0.02)
 
 _STORE = "store the key there, or name the source that has it"
 
@@ -75,9 +72,9 @@ class Sources:
             raise
 
     def _read_again(self, readings: list[Reading]) -> Reading:
-        """Read the sources whose file was missing again."""
+        """Read missing files again, because programs that replace a file may remove it first."""
         awaited = [number for number, reading in enumerate(readings) if reading.awaited]
-        for pause in _PAUSES if awaited else ():
+        for pause in PAUSES if awaited else ():
             time.sleep(pause)
             for number in awaited:
                 readings[number] = self.each[number].read()
@@ -154,19 +151,12 @@ def make_sources(
         each.append(EnvSource(env))
     if file is not None:
         each.append(FileSource(file))
-    if provider is not None:
-        each.append(_provider_source(provider, ttl))
+    if provider is not None and ttl is not None:
+        from .cache import CachedProviderSource  # few programs use it
+
+        each.append(CachedProviderSource(provider, ttl))
+    elif provider is not None:
+        each.append(ProviderSource(provider))
     elif ttl is not None:
         raise ValueError("ttl= needs provider=, because only a provider's key is cached: leave it out")
     return Sources(tuple(each) or (EnvSource(DEFAULT_ENV),), ttl)
-
-
-def _provider_source(function: Provider, ttl: float | None) -> Source:
-    """Make the source of a provider; its modules are imported only here, because few programs use them."""
-    if ttl is None:
-        from .provider import ProviderSource
-
-        return ProviderSource(function)
-    from .cache import CachedProviderSource
-
-    return CachedProviderSource(function, ttl)

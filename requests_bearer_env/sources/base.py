@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: The longest key. No more than this is read from a file or a program, because its output may be endless.
 MAX_BYTES = 16 * 1024
 
+#: Seconds before each further read of a file that is missing or blank, perhaps only while it is being replaced.
+PAUSES = (0.005, 0.01, 0.015, 0.02)
+
 #: Returns a greater number at each call, which orders events. The clock of Windows cannot: it advances every 15 ms.
 count: Callable[[], int] = _count(1).__next__
 

@@ -14,10 +14,7 @@ from typing import Any
 from requests_bearer_env import platforms
 from requests_bearer_env.errors import KeySourceError
 
-from .base import MAX_BYTES, Reading, Source, read_value
-
-#: Pauses, in seconds, before reading a blank file again: programs truncate a file before they write it.
-_PAUSES = (0.005, 0.01, 0.015, 0.02)
+from .base import MAX_BYTES, PAUSES, Reading, Source, read_value
 
 #: ``$CREDENTIALS_DIRECTORY/key`` or ``~/key``: no key begins like that.
 _SURELY_PATH = r"(?a)(?:\$\{?\w+\}?|~\w*)[/\\]"
@@ -64,7 +61,8 @@ class FileSource(Source):
         return platforms.expand(self._path)
 
     def read(self) -> Reading:
-        for pause in _PAUSES:
+        # A blank file is read again, because programs truncate a file before they write it.
+        for pause in PAUSES:
             try:
                 reading = self._look()
             except BlockingIOError:
