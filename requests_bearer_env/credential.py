@@ -69,10 +69,7 @@ def parse(raw: str, where: str) -> Credential | None:
     Raises:
         InvalidKeyError: ``raw`` cannot be a key; the message names the mistake.
     """
-    key = raw.strip()
-    if ORDINARY_KEY.fullmatch(key):
-        return Credential("Bearer " + key)
-    key = key.removeprefix("\ufeff").lstrip()
+    key = raw.strip().removeprefix("\ufeff").lstrip()
     if not key:
         return None
     key = re.sub(_SCHEME, "", key, flags=re.IGNORECASE)

@@ -56,10 +56,9 @@ class EnvSource(Source):
 
     def read(self) -> Reading:
         # os.getenv rather than os.environ, because some traceback printers show the value of every name in a line.
-        if os.getenv(self._file_name):
-            file = self.file()
-            if file is not None:
-                return self._read_file(file)
+        file = self.file()
+        if file is not None:
+            return self._read_file(file)
         reading = read_value(os.getenv(self._name, ""), self._where, "")
         return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
 

@@ -264,21 +264,6 @@ class TestVariable:
         with pytest.raises(InvalidKeyError, match="the value of environment variable TGW_API_KEY "):
             authorized(BearerEnvAuth("TGW_API_KEY"))
 
-    def test_a_file_variable_may_vanish(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Another thread may unset the _FILE variable between two looks at it."""
-        monkeypatch.setenv("TGW_API_KEY", KEY)
-        monkeypatch.setenv("TGW_API_KEY_FILE", "/dev/no/such/key")
-        real = os.getenv
-
-        def once(name: str, default: str | None = None) -> str | None:
-            value = real(name, default)
-            if name.endswith("_FILE"):
-                monkeypatch.delenv(name, raising=False)
-            return value
-
-        monkeypatch.setattr("os.getenv", once)
-        assert authorized(BearerEnvAuth("TGW_API_KEY")) == OLD
-
     def test_a_blank_variable_yields_to_its_file(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """A blank variable counts as unset, so the file that the _FILE variable names is read."""
         monkeypatch.setenv("TGW_API_KEY", " ")
