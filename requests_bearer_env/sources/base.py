@@ -61,13 +61,13 @@ class Hint(NamedTuple):
 _new: Callable[[type[Reading], tuple[object, ...]], Reading] = cast("Any", tuple).__new__
 
 
-def read_value(raw: str, where: str, missing: str, path: str | None = None) -> Reading:
+def read_value(raw: str, where: str, blank: str, path: str | None = None) -> Reading:
     """Make a reading of a source's value.
 
     Args:
         raw: The value.
         where: The source as messages name it.
-        missing: Why there is no key if ``raw`` is blank.
+        blank: What `Reading.missing` says after ``where`` if ``raw`` is blank, such as "is blank".
         path: The path of the file that ``raw`` was read from, if any.
 
     Raises:
@@ -84,7 +84,7 @@ def read_value(raw: str, where: str, missing: str, path: str | None = None) -> R
         del raw  # a KeyboardInterrupt may come before `Sources` clears this frame
         raise
     if credential is None:
-        return Reading(None, where, missing)
+        return Reading(None, where, f"{where} {blank}")
     return Reading(credential, where, "", describe_trimming(raw), path)
 
 

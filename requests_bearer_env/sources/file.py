@@ -25,7 +25,7 @@ _QUOTED = r"(?s)(['\"]).*\1"
 class FileSource(Source):
     """A file; ``~`` and ``$VAR`` in its path are expanded each time it is read."""
 
-    __slots__ = ("_blank", "_given", "_path")
+    __slots__ = ("_given", "_path")
 
     def __init__(self, path: str | os.PathLike[str], option: str = "file=") -> None:
         """Check the path.
@@ -45,7 +45,6 @@ class FileSource(Source):
             raise ValueError(f"{option} is blank or has a NULL in it: give the path of the key's file")
         self._path = path
         self._given = f"file {path}"
-        self._blank = f"file {path} is blank"
 
     def options(self) -> dict[str, Any]:
         return {"file": self._path}
@@ -85,7 +84,7 @@ class FileSource(Source):
         """Read the file once, without pauses."""
         path = platforms.expand(self._path)
         try:
-            return read_value(self._text(path), self._given, self._blank, path)
+            return read_value(self._text(path), self._given, "is blank", path)
         except FileNotFoundError:
             quoted = re.fullmatch(_QUOTED, self._path)
         if not quoted:

@@ -36,7 +36,7 @@ class ProviderSource(Source):
 
     def read(self) -> Reading:
         where = self.where()
-        return read_value(self._text(where), where, f"{where} returned no key")
+        return read_value(self._text(where), where, "returned no key")
 
     def _text(self, where: str) -> str:
         """Call the provider and return its value as a str, which is blank for None."""
