@@ -24,13 +24,15 @@ def from_session(kwargs: Mapping[str, Any]) -> bool:
 
 
 def redirect_target(response: Response) -> str | None:
-    """Return the URL that requests would follow, without its fragment; None if the response has no valid one.
+    """Return the URL that requests would follow, without its fragment; None if the response does not redirect.
 
     It is computed as `requests.Session.resolve_redirects` does.
     """
     start = str(response.url)
     try:
-        location = SessionRedirectMixin().get_redirect_target(response) or ""
+        location = SessionRedirectMixin().get_redirect_target(response)
+        if location is None:
+            return None
         if location.startswith("//"):
             location = f"{urlparse(start).scheme}:{location}"
         location = urlparse(location).geturl()

@@ -102,7 +102,7 @@ class Retry:
         #: When the request was prepared, as a number of `count`.
         self._prepared = count()
         #: The URLs that trusted servers redirected to, because a request does not show that it follows a redirect.
-        self._targets: deque[str] | None = None
+        self._targets: deque[str] = deque(maxlen=_MAX_TARGETS)
 
     def __copy__(self) -> Retry:
         return self
@@ -120,7 +120,7 @@ class Retry:
         if request is None or not from_session(kwargs):  # a response made by hand has no request
             return None
         url = str(request.url)
-        if response.status_code < 300 and self._targets is None and url == self._start:
+        if response.status_code < 300 and not self._targets and url == self._start:
             return None
         trusted, auth = self.trust.auth_for(url, str(self._start))
         # Preparation saw only the environment's proxies; these include proxies= and session.proxies.
@@ -145,7 +145,11 @@ class Retry:
         Each such redirect accounts for one request to its target, because an untrusted server may redirect
         to the same URL later.
         """
-        redirected = self._targets is not None and self._take_target(urldefrag(str(request.url))[0])
+        try:
+            self._targets.remove(urldefrag(str(request.url))[0])
+            redirected = True
+        except ValueError:
+            redirected = False
         header = request.headers.get("Authorization")
         if header is not None and header == self._header:
             return True
@@ -157,20 +161,10 @@ class Retry:
             return header is None
         return bool(HTTPBasicAuth(*netrc)(request.copy()).headers["Authorization"] == header)
 
-    def _take_target(self, url: str) -> bool:
-        """Remove one redirect to a URL from those remembered; return whether there was one."""
-        try:
-            cast("deque[str]", self._targets).remove(url)
-        except ValueError:
-            return False
-        return True
-
     def _remember_target(self, response: Response) -> None:
         """Remember the target of a trusted server's response if it redirects."""
-        target = redirect_target(response) if response.is_redirect else None
+        target = redirect_target(response)
         if target is not None:
-            if self._targets is None:
-                self._targets = deque(maxlen=_MAX_TARGETS)
             self._targets.append(target)
 
     def _answer(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
