@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urldefrag
@@ -102,7 +101,7 @@ class Retry:
         #: When the request was prepared, as a number of `count`.
         self._prepared = count()
         #: The URLs that trusted servers redirected to, because a request does not show that it follows a redirect.
-        self._targets: deque[str] = deque(maxlen=_MAX_TARGETS)
+        self._targets: list[str] = []
 
     def __copy__(self) -> Retry:
         return self
@@ -166,6 +165,7 @@ class Retry:
         target = redirect_target(response)
         if target is not None:
             self._targets.append(target)
+            del self._targets[:-_MAX_TARGETS]
 
     def _answer(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
         """Send the request again with another key, and return the response; None if there is no other key.
