@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from requests.auth import AuthBase
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
 
 class KeyAuth(AuthBase, Trust):
     """The base class of `BearerEnvAuth` and `MountedAuth`: immutable, and the `Trust` of its requests."""
-
-    @abstractmethod
-    def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Authorise a prepared request.
-
-        Raises:
-            BearerAuthError: The request must not or cannot be authorised. It is unchanged, and is the
-                exception's ``request``.
-        """
 
     def __deepcopy__(self, memo: object) -> KeyAuth:
         # The copy shares the provider, which may hold an object that cannot be copied, such as a lock.
@@ -124,17 +114,21 @@ class BearerEnvAuth(KeyAuth):
             raise
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Authorise a prepared request; see `KeyAuth`."""
+        """Authorise a prepared request.
+
+        Raises:
+            BearerAuthError: The request must not or cannot be authorised. It is unchanged, and is the
+                exception's ``request``.
+        """
         try:
             self.destination.check(r.url)
-            credential: Any = self.sources.read().credential  # read() raises MissingKeyError rather than return None
+            # read() raises MissingKeyError rather than return None.
+            credential: Any = self.sources.read().credential
         except BearerAuthError as error:
             error.request = r
             raise
-        body = r.body
-        replay = None if body is None or isinstance(body, (bytes, str)) else body_position(body)
         r.headers["Authorization"] = credential
-        r.hooks = replace_hook(r.hooks, Retry(self, self, r.url, credential, replay))
+        r.hooks = replace_hook(r.hooks, Retry(self, self, r.url, credential, body_position(r.body)))
         return r
 
     def credential(self) -> Credential:

@@ -75,7 +75,7 @@ class MountedAuth(KeyAuth):
             raise
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Authorise a prepared request by the auth that is mounted for its URL; see `KeyAuth`."""
+        """Authorise a prepared request by the auth that is mounted for its URL; see `BearerEnvAuth`."""
         mount, original = self.mount_of(r.url), r.hooks
         r.hooks = replace_hook(original)
         if mount is None:

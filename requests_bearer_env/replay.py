@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from requests import Response
 
+#: The types of bodies that can be sent any number of times.
+_REPEATABLE = (type(None), str, bytes, bytearray, memoryview)
+
 
 def from_session(kwargs: Mapping[str, Any]) -> bool:
     """Return whether `requests.Session.send` itself calls the hook, which it does with the transport's options.
@@ -44,6 +47,8 @@ def redirect_target(response: Response) -> str | None:
 
 def body_position(body: Any) -> tuple[Any, Any] | None:
     """Return a body and its present position; None if it has no position."""
+    if isinstance(body, _REPEATABLE):
+        return None
     try:
         return body, body.tell()
     except Exception:
@@ -52,7 +57,7 @@ def body_position(body: Any) -> tuple[Any, Any] | None:
 
 def rewind(body: Any, replay: tuple[Any, Any] | None) -> bool:
     """Set a body back to the position of `body_position`; return whether it can be sent again."""
-    if body is None or isinstance(body, (str, bytes, bytearray, memoryview)):
+    if isinstance(body, _REPEATABLE):
         return True
     if replay is None or replay[0] is not body:
         return False
