@@ -175,38 +175,35 @@ class Destination:
         """
         if self.hosts is None and type(url) is str and _ORDINARY.match(url):
             return
-        refusal = self._refusal(url)
-        if refusal is not None:
-            raise refusal
-
-    def permits(self, url: object) -> bool:
-        """Return whether the key may be sent to a URL; see `check`."""
-        return self._refusal(url) is None
-
-    def _refusal(self, url: object) -> BearerAuthError | None:
-        """Return the exception for a URL that the key must not be sent to; None if it may be sent."""
         origin = origin_of(url)
         if origin is None:
-            return InsecureTransportError(
+            raise InsecureTransportError(
                 "the key was not sent because the URL is not http or https with a plain host name",
                 "write it like https://api.example.com/v1/models",
             )
         host = origin.host.strip("[]")
         if origin.scheme != "https" and not self.allow_http.matches(origin):
-            return InsecureTransportError(
+            raise InsecureTransportError(
                 f"the key was not sent to {origin} because plain HTTP shows it to everyone on the network path",
                 "use https://, or, if you trust that path, {allow_http}",
                 host=host,
             )
         if self.hosts is not None and not self.hosts.matches(origin):
-            return UntrustedHostError(
+            raise UntrustedHostError(
                 f"the key was not sent to {origin} because it is bound to {', '.join(self.hosts.patterns)}",
                 "correct the URL, or name the host with {hosts} if the key belongs there",
             )
         if origin.scheme != "https" and select_proxy(str(url), get_environ_proxies(str(url))):
-            return InsecureTransportError(
+            raise InsecureTransportError(
                 f"the key was not sent to {origin} because the environment's proxy settings route it through a proxy, "
                 "which could read it over plain HTTP",
                 f"connect directly with NO_PROXY={host}, or use https://",
             )
-        return None
+
+    def permits(self, url: object) -> bool:
+        """Return whether the key may be sent to a URL; see `check`."""
+        try:
+            self.check(url)
+        except BearerAuthError:
+            return False
+        return True
