@@ -87,7 +87,7 @@ def shown_by(value: object) -> Iterator[str]:
 def _attributes(value: object) -> set[str]:
     slots = (slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ()))
     # What the caller gave stays what it is, though no repr shows it: a path, a command, a function.
-    return {*slots, *getattr(value, "__dict__", {})} - {"_argv", "_given", "_path", "_provider"}
+    return {*slots, *getattr(value, "__dict__", {})} - {"argv", "_given", "_path", "_provider"}
 
 
 def assert_exception_hidden(error: BaseException) -> None:

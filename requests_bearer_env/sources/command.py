@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from requests_bearer_env import platforms
@@ -35,38 +36,19 @@ _STATUS_TAKEN = (
 )
 
 
+@dataclass(frozen=True, repr=False)
 class Command:
-    """A provider that runs a program and returns its output; see `command`. Equal by its arguments, and picklable."""
+    """A provider that runs a program and returns its output; `command` checks its arguments."""
 
-    __slots__ = ("_argv", "_first_line", "_timeout")
-
-    def __init__(self, argv: Sequence[str | os.PathLike[str]], timeout: float, first_line: bool) -> None:
-        """Check the arguments; see `command`."""
-        if isinstance(argv, (str, bytes)):
-            raise TypeError(
-                "the command is a string: give a list of the program and its arguments, because no shell is used"
-            )
-        self._argv = tuple(os.fspath(part) for part in argv)
-        if not all(isinstance(part, str) for part in self._argv):
-            raise TypeError("the command has a part that is not a str: give a list of str")
-        if not self._argv or not self._argv[0] or any("\0" in part for part in self._argv):
-            raise ValueError(
-                "the command has no program, or has a NULL in it: give a list of the program and its arguments"
-            )
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-            raise TypeError(f"timeout= is {type(timeout).__name__}: give a number of seconds")
-        if not 0 < timeout <= threading.TIMEOUT_MAX:
-            raise ValueError("timeout= is not a positive, finite number: give the seconds to wait for the program")
-        if not isinstance(first_line, bool):
-            raise TypeError(f"first_line= is {type(first_line).__name__}: give True or False")
-        self._timeout = timeout
-        self._first_line = first_line
+    argv: tuple[str, ...]
+    timeout: float
+    first_line: bool
 
     @property
     def __name__(self) -> str:
         from shutil import which
 
-        program = self._argv[0]
+        program = self.argv[0]
         name = os.path.basename(program)
         # A command line in one string and a name without a program are mistakes, and may hold a key.
         if program.split() == [program] and (len(name) <= _LONG_NAME or which(program)):
@@ -75,18 +57,6 @@ class Command:
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
-
-    def _arguments(self) -> tuple[tuple[str, ...], float, bool]:
-        return self._argv, self._timeout, self._first_line
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Command) and self._arguments() == other._arguments()
-
-    def __hash__(self) -> int:
-        return hash(self._arguments())
-
-    def __reduce__(self) -> tuple[type[Command], tuple[tuple[str, ...], float, bool]]:
-        return Command, self._arguments()
 
     def __call__(self) -> bytes:
         """Run the program.
@@ -111,13 +81,13 @@ class Command:
                     group.end()
         if problem is not None:
             raise ProviderError(f"{self.__name__} {problem}", remedy)
-        return bytes(output).partition(b"\n")[0] if self._first_line else bytes(output)
+        return bytes(output).partition(b"\n")[0] if self.first_line else bytes(output)
 
     def _start(self, writer: int) -> Popen[bytes]:
         """Start the program with the pipe as its standard output."""
         from subprocess import DEVNULL, Popen  # slow to import, and few programs use it
 
-        unsafe = platforms.unsafe_for_batch([platforms.find_program(self._argv[0]), *self._argv[1:]])
+        unsafe = platforms.unsafe_for_batch([platforms.find_program(self.argv[0]), *self.argv[1:]])
         if unsafe is not None:
             raise ProviderError(
                 f"{self.__name__} is a batch file, and part {unsafe + 1} of the command has a character "
@@ -129,7 +99,7 @@ class Command:
             process = cast(
                 "Popen[bytes]",
                 Popen(
-                    [platforms.find_program(self._argv[0]), *self._argv[1:]],
+                    [platforms.find_program(self.argv[0]), *self.argv[1:]],
                     stdin=DEVNULL,
                     stdout=writer,
                     **platforms.start_options(),
@@ -155,7 +125,7 @@ class Command:
         Raises:
             ChildProcessError: The exit status is lost; see `platforms.exit_status`.
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self.timeout
         closed, (pause, longest) = False, _PAUSES
         while True:
             # Poll before reading the pipe, or output that the program writes just before it ends would be lost.
@@ -171,7 +141,7 @@ class Command:
                 break
             left = deadline - time.monotonic()
             if left <= 0:
-                return f"did not finish within {self._timeout} s"
+                return f"did not finish within {self.timeout} s"
             time.sleep(min(pause, left))
             pause = min(2 * pause, longest)
         if status < 0:
@@ -208,9 +178,31 @@ def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, firs
         ValueError: ``argv`` is empty or has a NULL in it, or ``timeout`` is not positive and finite.
     """
     try:
-        return Command(argv, timeout, first_line)
+        return _checked_command(argv, timeout, first_line)
     except BaseException as error:
         # Any argument may hold a key, and traceback printers show the locals of frames.
         clear_frames(error)
         del argv, timeout, first_line
         raise
+
+
+def _checked_command(argv: Sequence[str | os.PathLike[str]], timeout: float, first_line: bool) -> Command:
+    """Check the arguments of `command`."""
+    if isinstance(argv, (str, bytes)):
+        raise TypeError(
+            "the command is a string: give a list of the program and its arguments, because no shell is used"
+        )
+    parts = tuple(os.fspath(part) for part in argv)
+    if not all(isinstance(part, str) for part in parts):
+        raise TypeError("the command has a part that is not a str: give a list of str")
+    if not parts or not parts[0] or any("\0" in part for part in parts):
+        raise ValueError(
+            "the command has no program, or has a NULL in it: give a list of the program and its arguments"
+        )
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout= is {type(timeout).__name__}: give a number of seconds")
+    if not 0 < timeout <= threading.TIMEOUT_MAX:
+        raise ValueError("timeout= is not a positive, finite number: give the seconds to wait for the program")
+    if not isinstance(first_line, bool):
+        raise TypeError(f"first_line= is {type(first_line).__name__}: give True or False")
+    return Command(parts, timeout, first_line)
