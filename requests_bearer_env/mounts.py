@@ -139,15 +139,11 @@ def _mounts(mounts: Mapping[str, AuthBase]) -> tuple[_Mount, ...]:
         raise TypeError(f"mounts are {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
     if not mounts:
         raise ValueError("mounts are empty, so no request would get a key: give URL prefixes and auth objects")
-    made = [_mount(number, prefix, auth) for number, (prefix, auth) in enumerate(mounts.items(), start=1)]
+    made: list[_Mount] = []
+    for number, (prefix, auth) in enumerate(mounts.items(), start=1):
+        if not isinstance(auth, AuthBase):
+            raise TypeError(f"what is mounted at prefix {number} is {type(auth).__name__}: give an auth object")
+        made.append(_Mount(parse_prefix(f"prefix {number}", prefix), auth))
     if len({mount.prefix for mount in made}) < len(made):
         raise ValueError("two prefixes are the same, so it is unknown which key is meant: leave one of them out")
     return tuple(sorted(made, key=lambda mount: (-len(mount.prefix.path), str(mount.prefix))))
-
-
-def _mount(number: int, prefix: object, auth: object) -> _Mount:
-    """Check and normalise one mount."""
-    what = f"prefix {number}"
-    if not isinstance(auth, AuthBase):
-        raise TypeError(f"what is mounted at {what} is {type(auth).__name__}: give an auth object")
-    return _Mount(parse_prefix(what, prefix), auth)
