@@ -41,9 +41,6 @@ class Credential(str):
     def __deepcopy__(self, memo: object) -> Credential:
         return self
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[str], tuple[str]]:
-        return str, (MASK,)
-
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (MASK,)
 
