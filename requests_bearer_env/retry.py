@@ -20,7 +20,7 @@ from requests.utils import get_netrc_auth, select_proxy
 from .destination import origin_of
 from .errors import BearerAuthError
 from .replay import from_session, redirect_target, rewind
-from .sources import count
+from .sources.base import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

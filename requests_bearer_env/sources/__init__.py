@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests_bearer_env.errors import MissingKeyError, clear_frames
 
-from .base import PAUSES, Reading, count, remembered_for
+from .base import PAUSES, Reading, remembered_for
 from .env import EnvSource
 from .file import FileSource
 from .provider import ProviderSource
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
     from .base import Provider, Source
 
-
-__all__ = ["DEFAULT_ENV", "Sources", "count", "explain_missing", "make_sources"]
-
 #: The variable that is read when no source is named.
-DEFAULT_ENV = "BEARER_TOKEN"
+_DEFAULT_ENV = "BEARER_TOKEN"
 
 _STORE = "store the key there, or name the source that has it"
 
@@ -159,4 +156,4 @@ def make_sources(
         each.append(ProviderSource(provider))
     elif ttl is not None:
         raise ValueError("ttl= needs provider=, because only a provider's key is cached: leave it out")
-    return Sources(tuple(each) or (EnvSource(DEFAULT_ENV),), ttl)
+    return Sources(tuple(each) or (EnvSource(_DEFAULT_ENV),), ttl)
