@@ -141,8 +141,8 @@ class Retry:
     def _is_answerable(self, request: PreparedRequest) -> bool:
         """Return whether the request has the header that was set, or lost it on a redirect by a trusted server.
 
-        Each such redirect accounts for one request to its target, because an untrusted server may redirect
-        to the same URL later.
+        Each such redirect is forgotten here, because it accounts for one request to its target: an untrusted
+        server may redirect to the same URL later.
         """
         try:
             self._targets.remove(urldefrag(str(request.url))[0])
@@ -180,17 +180,16 @@ class Retry:
             credential = _read_changed_key(auth, refused, prepared, response)
             if credential is None:
                 return answer
-            prepared = count()
+            refused, prepared = credential, count()
             again = self._send_again(auth, response, credential, kwargs)
             if again is None:
                 return answer
             self._remember_target(again)
-            response = answer = again
-            refused = credential
             if not is_refusal(auth, again):
-                return answer
+                return again
             if last:
                 auth.sources.forget(credential, prepared)  # so that the next request reads the sources again
+            response = answer = again
         return answer
 
     def _send_again(

@@ -33,7 +33,7 @@ _STORE = "store the key there, or name the source that has it"
 class Sources:
     """The sources of one auth object, and whether a server has just refused their key."""
 
-    __slots__ = ("_remembered", "_stands", "each")
+    __slots__ = ("_known_refusal", "_remembered", "each")
 
     def __init__(self, each: tuple[Source, ...], ttl: float | None = None) -> None:
         """Store the sources.
@@ -46,7 +46,7 @@ class Sources:
         self._remembered = remembered_for(ttl)
         #: The last refused key that the sources still had when they were read again: its hash, so that no key
         #: outlives its request; its source; and the time until which the sources are not read for it again.
-        self._stands: tuple[int, str, float] | None = None
+        self._known_refusal: tuple[int, str, float] | None = None
 
     def read(self) -> Reading:
         """Read the sources in turn until one has a key.
@@ -97,13 +97,13 @@ class Sources:
         """
         if refused is None:
             return self.read(), True
-        stands = self._stands
-        if stands is not None and stands[0] == hash(refused) and time.monotonic() < stands[2]:
-            return Reading(refused, stands[1]), False
+        known = self._known_refusal
+        if known is not None and known[0] == hash(refused) and time.monotonic() < known[2]:
+            return Reading(refused, known[1]), False
         self.forget(refused, since)
         reading = self.read()
         if reading.credential == refused:
-            self._stands = hash(refused), reading.where, time.monotonic() + self._remembered
+            self._known_refusal = hash(refused), reading.where, time.monotonic() + self._remembered
         return reading, True
 
     def named(self, where: str) -> Source:
