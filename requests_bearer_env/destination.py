@@ -63,7 +63,7 @@ def origin_of(url: object) -> Origin | None:
 class Hosts:
     """Host patterns such as ``api.example.com``, ``*.example.org`` and ``tgw.local:5000``."""
 
-    __slots__ = ("_exact", "_suffixes", "patterns")
+    __slots__ = ("_parsed", "patterns")
 
     def __init__(self, option: str, patterns: Iterable[str] | str, *, wildcards: bool) -> None:
         """Check and normalise the patterns.
@@ -84,20 +84,19 @@ class Hosts:
             host_pattern(f"{option}= item {number}", item, wildcards=wildcards)
             for number, item in enumerate(items, start=1)
         }
+        self._parsed = tuple(parsed)
         #: The patterns in their normal form, sorted.
         self.patterns: tuple[str, ...] = tuple(sorted(f"{host}:{port}" if port else host for host, port in parsed))
-        self._exact = frozenset(item for item in parsed if not item[0].startswith("*"))
-        self._suffixes = tuple((host[1:], port) for host, port in parsed if host.startswith("*"))
 
     def matches(self, origin: Origin) -> bool:
         """Return whether a pattern matches the host and port of an origin."""
         _, host, port = origin
-        if (host, None) in self._exact or (host, port) in self._exact:
-            return True
-        return any(
-            host.endswith(suffix) and len(host) > len(suffix) and only in (None, port)
-            for suffix, only in self._suffixes
-        )
+        for pattern, only in self._parsed:
+            if only is None or only == port:
+                is_subdomain = pattern[0] == "*" and host.endswith(pattern[1:]) and len(host) >= len(pattern)
+                if is_subdomain or host == pattern:
+                    return True
+        return False
 
 
 def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int | None]:
