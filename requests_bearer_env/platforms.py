@@ -1,8 +1,8 @@
 """The differences between POSIX and Windows, one function for each.
 
 Each function reads `WINDOWS` when it is called, so that tests can run both branches on either system. A
-module or function that only one system has is imported where it is used. So importing this module loads
-no other, and works if Python lacks ``fork``, ``waitid``, ``SIGCHLD`` or ``O_NONBLOCK``.
+module or function that only one system has is imported where it is used. So importing this module is cheap,
+and works if Python lacks ``fork``, ``waitid``, ``SIGCHLD`` or ``O_NONBLOCK``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from subprocess import Popen
-    from types import TracebackType
     from typing import TextIO
 
 #: Whether this is Windows; everything else is POSIX.
@@ -129,7 +129,7 @@ def exit_status(process: Popen[bytes]) -> int | None:
 
 
 def start_options() -> dict[str, Any]:
-    """Return the arguments of Popen that let `ProcessGroup` end the program's child processes.
+    """Return the arguments of Popen that let `process_group` end the program's child processes.
 
     Windows: they also prevent that a program opens a console window if this process has no console.
     """
@@ -146,54 +146,44 @@ def start_options() -> dict[str, Any]:
     return options
 
 
-class ProcessGroup:
-    """A running program and its child processes: a session on POSIX, a job on Windows.
+@contextmanager
+def process_group(process: Popen[bytes]) -> Generator[None]:
+    """Kill a program and its child processes on exit, unless the program has ended by then.
+
+    They are a session on POSIX, and a job on Windows. Child processes of a program that has ended go on.
 
     Args:
         process: The program, which has just been started with the `start_options`.
     """
-
-    __slots__ = ("_job", "_process")
-
-    def __init__(self, process: Popen[bytes]) -> None:
-        self._process = process
-        self._job = _job_of(process.pid) if WINDOWS else None
-
-    def __enter__(self) -> ProcessGroup:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Release the job without ending it: child processes may outlive the program."""
-        if self._job is not None:
-            job, self._job = self._job, None
+    job = _job_of(process.pid) if WINDOWS else None
+    try:
+        try:
+            yield
+        finally:
+            # After the program has been waited for, the system may give its process ID to another program.
+            if process.returncode is None:
+                _end(process, job)
+    finally:
+        if job is not None:
             import_module("_winapi").CloseHandle(job)
 
-    def end(self) -> None:
-        """Kill the program and its child processes, unless its exit status is already known.
 
-        A program that runs as another user by now, such as sudo, cannot be killed; it keeps running.
-        """
-        from subprocess import TimeoutExpired
+def _end(process: Popen[bytes], job: int | None) -> None:
+    """Kill a program and its child processes; one that runs as another user by now, such as sudo, keeps running."""
+    from subprocess import TimeoutExpired
 
-        # After the program has been waited for, the system may give its process ID to another program.
-        if self._process.returncode is not None:
-            return
-        try:
-            self._kill()
-            self._process.wait(_KILL_PATIENCE)
-        except (PermissionError, TimeoutExpired):
-            return
-
-    def _kill(self) -> None:
-        if not WINDOWS:
+    with suppress(PermissionError, TimeoutExpired):
+        if WINDOWS:
+            if job is None or not _end_job(job):
+                process.kill()
+        else:
             from signal import SIGKILL
 
             try:
-                os.killpg(self._process.pid, SIGKILL)
+                os.killpg(process.pid, SIGKILL)
             except OSError:  # the group does not exist, or has ended (macOS)
-                self._process.kill()
-        elif self._job is None or not _end_job(self._job):
-            self._process.kill()
+                process.kill()
+        process.wait(_KILL_PATIENCE)
 
 
 def _end_job(job: int) -> bool:

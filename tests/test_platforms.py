@@ -223,9 +223,8 @@ class TestExitStatus:
         process.wait()  # it has no input
         assert platforms.exit_status(process) == 1
         process = start(python(f"import time; time.sleep({LONG})"))
-        with platforms.ProcessGroup(process) as group:
+        with platforms.process_group(process):
             assert platforms.exit_status(process) is None
-            group.end()
 
     def test_the_status_is_the_programs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Popen knows it as well, and the system is not asked again: the number may be another program's."""
@@ -324,15 +323,14 @@ def size(path: Path) -> int:
 
 
 class TestProcessGroup:
-    """ProcessGroup."""
+    """process_group."""
 
     def test_its_own_children_are_ended_too(self, tmp_path: Path) -> None:
         """Nothing is left of a program that took too long."""
         path = tmp_path / "beats"
         process = start(python(PARENT, str(path)))
-        with platforms.ProcessGroup(process) as group:
+        with platforms.process_group(process):
             wait_for(lambda: size(path))
-            group.end()
         assert process.returncode not in (None, 0)
         time.sleep(0.1)  # one beat may still be under way
         before = size(path)
@@ -344,19 +342,16 @@ class TestProcessGroup:
         path = tmp_path / "beats"
         beats = f"import time\nfor _ in range(100): open({str(path)!r}, 'a').write('x'); time.sleep(0.02)"
         process = start(python("import subprocess, sys; subprocess.Popen(sys.argv[1:])", *python(beats)))
-        with platforms.ProcessGroup(process) as group:
+        with platforms.process_group(process):
             assert ended(process) == 0
             before = size(path)
-            group.end()
         wait_for(lambda: size(path) > before + 5)
 
-    def test_ended_twice_is_ended(self) -> None:
+    def test_what_has_ended_is_not_killed(self) -> None:
         """What has been waited for is not killed: its number may be another program's."""
-        process = start(python(f"import time; time.sleep({LONG})"))
-        with platforms.ProcessGroup(process) as group:
-            group.end()
-            group.end()
-        assert process.returncode not in (None, 0)
+        killed = SimpleNamespace(pid=1, returncode=0, kill=pytest.fail, wait=pytest.fail)
+        with platforms.process_group(killed):  # type: ignore[arg-type]
+            pass
 
     def test_without_a_group_it_is_killed_alone(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
         """The kernel of macOS refuses to kill a group of which only a zombie is left."""
@@ -367,7 +362,8 @@ class TestProcessGroup:
         monkeypatch.setattr("os.killpg", killpg, raising=False)
         monkeypatch.setattr(signal, "SIGKILL", 9, raising=False)
         process = subprocess.Popen(python(f"import time; time.sleep({LONG})"))
-        platforms.ProcessGroup(process).end()
+        with platforms.process_group(process):
+            pass
         assert process.returncode not in (None, 0)
 
     @pytest.mark.parametrize("error", [PermissionError, subprocess.TimeoutExpired("sudo", 1)])
@@ -383,7 +379,8 @@ class TestProcessGroup:
 
         monkeypatch.setattr("os.killpg", lambda pid, number: None, raising=False)
         monkeypatch.setattr(signal, "SIGKILL", 9, raising=False)
-        platforms.ProcessGroup(SimpleNamespace(pid=1, returncode=None, wait=wait)).end()  # type: ignore[arg-type]
+        with platforms.process_group(SimpleNamespace(pid=1, returncode=None, wait=wait)):  # type: ignore[arg-type]
+            pass
         assert waited == [1.0]
 
     @pytest.mark.parametrize(("job", "terminated", "killed"), [(1, 1, 0), (1, 0, 1), (0, 1, 1)])
@@ -392,16 +389,16 @@ class TestProcessGroup:
         windows.assigned, windows.terminated = job, terminated
         kills: list[int] = []
         process: Any = SimpleNamespace(pid=5, returncode=None, kill=lambda: kills.append(5), wait=lambda timeout: 1)
-        with platforms.ProcessGroup(process) as group:
-            group.end()
+        with platforms.process_group(process):
+            pass
         assert windows.job_of == [(7, 1005)]
         assert len(kills) == killed
         assert windows.closed == [1005, 7], "no handle is left"
 
     def test_windows_needs_no_job_for_what_is_gone(self, windows: FakeWindows) -> None:
         """A program that has ended already cannot be opened."""
-        with platforms.ProcessGroup(SimpleNamespace(pid=0, returncode=1)) as group:  # type: ignore[arg-type]
-            group.end()
+        with platforms.process_group(SimpleNamespace(pid=0, returncode=1)):  # type: ignore[arg-type]
+            pass
         assert windows.closed == []
 
 
@@ -788,7 +785,7 @@ def test_it_imports_where_the_system_has_less(missing: str) -> None:
     code = (
         "import os, sys\n"
         f"for name in {missing.split()}:\n    vars(os).pop(name, None)\n"
-        "import __future__, io, re, importlib, typing; before = set(sys.modules)\n"
+        "import __future__, contextlib, io, re, importlib, typing; before = set(sys.modules)\n"
         f"exec(compile(open({platforms.__file__!r}).read(), 'platforms', 'exec'), {{'__name__': 'platforms'}})\n"
         "print(*set(sys.modules) - before)"
     )

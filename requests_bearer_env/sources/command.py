@@ -71,14 +71,12 @@ class Command:
             finally:
                 os.close(writer)
             output, remedy = _Output(), _BY_HAND
-            with platforms.ProcessGroup(process) as group:
+            with platforms.process_group(process):
                 try:
                     problem = self._watch(process, pipe, output)
                 except ChildProcessError:
                     process.poll()  # sets the return code, or Popen.__del__ would warn of a running program
                     problem, remedy = _STATUS_TAKEN
-                finally:
-                    group.end()
         if problem is not None:
             raise ProviderError(f"{self.__name__} {problem}", remedy)
         return bytes(output).partition(b"\n")[0] if self.first_line else bytes(output)
