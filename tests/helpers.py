@@ -15,11 +15,12 @@ import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 import requests
+from requests.auth import AuthBase
 
-from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.demo.server import Reply, Request, Server
 
@@ -189,3 +190,38 @@ def frames_of(error: BaseException) -> list[types.FrameType]:
     """The frames of the package, but not of the tests, that an exception passed."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return [frame for frame in frames if str(frame.f_globals.get("__name__")).startswith("requests_bearer_env")]
+
+
+class Named(AuthBase):
+    """An auth that can be told from others by its header."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        r.headers["Authorization"] = f"Named {self.name}"
+        return r
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and self.name == other.name
+
+
+MOUNTS = MountedAuth(
+    {
+        "https://tgw.local/": Named("root"),
+        "https://tgw.local/v1/internal/": Named("admin"),
+        "https://tgw.local/v1": Named("v1"),
+        "https://tgw.local:8443/": Named("port"),
+        "http://tgw.local/": Named("plain"),
+        "https://api.example/only/": Named("only"),
+        "https://BÜCHER.example/": Named("idna"),
+    }
+)
+
+
+def chosen(url: str, mounts: MountedAuth = MOUNTS, **options: Any) -> str | None:
+    """The name of the auth that decides for a URL."""
+    prepared = requests.Request("GET", url, auth=mounts, **options).prepare()
+    header = prepared.headers.get("Authorization")
+    return None if header is None else str(header).removeprefix("Named ")

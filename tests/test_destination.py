@@ -142,6 +142,8 @@ def test_the_origin_is_what_requests_connects_to(rest: str) -> None:
         "https://",
         "https:///x",
         "ftp://example.com/",
+        "mailto:x@example.com",
+        b"https://example.com/",
         "httpss://example.com/",
         "https://exa mple.com/",
         "https://example.com\\@evil.test/",
@@ -162,7 +164,7 @@ def test_the_origin_is_what_requests_connects_to(rest: str) -> None:
         "example.com",
     ],
 )
-def test_what_is_no_plain_url_has_no_origin(url: str | None) -> None:
+def test_what_is_no_plain_url_has_no_origin(url: object) -> None:
     """A URL that parsers may read in different ways has no origin, so no key is sent there."""
     assert origin_of(url) is None
     with pytest.raises(InsecureTransportError, match="not http or https with a plain host name"):
@@ -259,7 +261,7 @@ def test_patterns_are_sorted_and_normal() -> None:
     """Equal configurations have equal patterns, so that auth objects compare equal."""
     patterns = Hosts("hosts", ["b.example", "A.example:8443", "*.C.example", "b.example"], wildcards=True).patterns
     assert patterns == ("*.c.example", "a.example:8443", "b.example")
-    assert Hosts("hosts", "b.example", wildcards=True).patterns == ("b.example",)
+    assert Hosts("hosts", iter(["b.example"]), wildcards=True).patterns == ("b.example",)
 
 
 def test_plain_http_is_allowed_for_a_named_host() -> None:
