@@ -1,4 +1,4 @@
-"""What the tests share: keys, apps for the loopback server, a vault, a forward proxy."""
+"""What the tests share: keys, apps for the loopback server, a provider, a forward proxy, mounts."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.demo.server import Reply, Request, Server
 
-#: The key of most tests: it must be found nowhere but on the wire.
+#: The key of most tests; only a request on the wire may show it.
 KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 OTHER_KEY = "sk-ROTATED-0123456789.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+App = Callable[[Request], Reply]
 Serve = Callable[..., Server]
-
 
 OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"
 
 
 class Vault:
-    """A provider whose key is rotated as soon as it has been asked once."""
+    """A provider that returns the next key at each call, and the last one from then on."""
 
     def __init__(self, *keys: str | None) -> None:
         self.keys = list(keys)
@@ -51,13 +51,18 @@ def statuses(response: requests.Response) -> list[int]:
     return [*(earlier.status_code for earlier in response.history), response.status_code]
 
 
-#: Two names of the same machine, and so two origins.
+#: Two names of this machine, which make two origins.
 HERE, THERE = "localhost", "127.0.0.1"
 
 
-def redirect(location: Callable[[], str], status: int = 302) -> Callable[[Request], Reply]:
-    """An app that sends every request elsewhere."""
+def redirect(location: Callable[[], str], status: int = 302) -> App:
+    """An app that redirects every request."""
     return lambda request: Reply(status, headers=(("Location", location()),))
+
+
+def routed(target: str, app: App, others: App) -> App:
+    """An app that passes requests for one target to an app, and all others to another app."""
+    return lambda request: (app if request.target == target else others)(request)
 
 
 def netrc(tmp_path: Path, host: str) -> None:
@@ -73,7 +78,7 @@ def python(code: str, *arguments: str) -> list[str]:
 
 
 def lowest_free_descriptor() -> int:
-    """The file descriptor that is opened next: it moves up if one is left open."""
+    """Return the file descriptor that is opened next; it is higher if one was left open."""
     reader, writer = os.pipe()
     os.close(reader)
     os.close(writer)
@@ -81,7 +86,7 @@ def lowest_free_descriptor() -> int:
 
 
 def make_program(folder: Path, name: str, code: str) -> Path:
-    """Make a program of that name that runs some Python: a batch file on Windows, as gcloud is one."""
+    """Write a program that runs some Python: a batch file on Windows, as gcloud is there."""
     if os.name == "nt":
         (folder / f"{name}.py").write_text(code)
         path = folder / f"{name}.cmd"
@@ -108,7 +113,7 @@ def jwt(claims: object, header: object = JWT_HEADER, signature: str = "c2ln" * 8
 
 
 def authorized(auth: BearerEnvAuth, url: str = "https://api.example/") -> str:
-    """The Authorization header of a prepared request, as a plain str."""
+    """Prepare a request and return its Authorization header as a plain str."""
     return str(requests.Request("GET", url, auth=auth).prepare().headers["Authorization"])
 
 
@@ -117,7 +122,7 @@ def authorizations(server: Server) -> list[str | None]:
     return [request.headers.get("Authorization") for request in server.seen]
 
 
-def keyed(*keys: str) -> Callable[[Request], Reply]:
+def keyed(*keys: str) -> App:
     """An app that answers 200 to these keys and 401 to anything else."""
 
     def app(request: Request) -> Reply:
@@ -127,8 +132,8 @@ def keyed(*keys: str) -> Callable[[Request], Reply]:
     return app
 
 
-def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> Callable[[Request], Reply]:
-    """An app that has one answer; ``WWW_Authenticate=`` is a header."""
+def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> App:
+    """An app that gives one answer to every request; an argument such as ``WWW_Authenticate=`` is a header."""
     reply = Reply(status, body, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
     return lambda _: reply
 
@@ -163,7 +168,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Answers every plain request with 401 itself, for what matters is what it has seen."""
+    """A forward proxy that tunnels CONNECT, and answers 401 to every plain request: tests look at what it saw."""
 
     daemon_threads = False
 
@@ -187,13 +192,13 @@ class Proxy(socketserver.ThreadingTCPServer):
 
 
 def frames_of(error: BaseException) -> list[types.FrameType]:
-    """The frames of the package, but not of the tests, that an exception passed."""
+    """Return the frames of this package that an exception passed, without those of the tests."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return [frame for frame in frames if str(frame.f_globals.get("__name__")).startswith("requests_bearer_env")]
 
 
 class Named(AuthBase):
-    """An auth that can be told from others by its header."""
+    """An auth whose header names it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -221,7 +226,7 @@ MOUNTS = MountedAuth(
 
 
 def chosen(url: str, mounts: MountedAuth = MOUNTS, **options: Any) -> str | None:
-    """The name of the auth that decides for a URL."""
+    """Return the name of the auth that authorises a request for a URL."""
     prepared = requests.Request("GET", url, auth=mounts, **options).prepare()
     header = prepared.headers.get("Authorization")
     return None if header is None else str(header).removeprefix("Named ")

@@ -39,7 +39,7 @@ NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
 
 
 def prepared(url: str) -> str:
-    """The URL that requests connects to."""
+    """Return the URL that requests connects to."""
     request = requests.PreparedRequest()
     request.prepare_url(url, None)
     assert request.url is not None
@@ -47,7 +47,7 @@ def prepared(url: str) -> str:
 
 
 def pool_for(url: str) -> HTTPConnectionPool:
-    """The connections that requests would use for a prepared URL; none is made."""
+    """Return the connection pool that requests would use for a prepared URL, without connecting."""
     request = requests.PreparedRequest()
     request.url = url
     adapter = HTTPAdapter()
@@ -60,7 +60,7 @@ def pool_for(url: str) -> HTTPConnectionPool:
 
 
 def names(pattern: str, url: str) -> bool:
-    """Whether a pattern names a URL's host."""
+    """Say whether a pattern names a URL's host."""
     return Destination([pattern], ()).names(prepared(url))
 
 
@@ -252,8 +252,8 @@ def test_a_wildcard_names_subdomains_only(domain: str, other: str) -> None:
     assert patterns.name(origin) == other.lower().endswith(f".{domain.lower()}")
 
 
-def test_a_wildcard_needs_a_label_in_its_place() -> None:
-    """An empty label is no subdomain; requests would not prepare such a URL, but a program may set it."""
+def test_a_wildcard_matches_no_empty_label() -> None:
+    """Requests does not prepare a URL with an empty label, but a program may set it."""
     assert not Hosts("hosts", "*.example.org", wildcards=True).name(Origin("https", ".example.org", 443))
 
 
@@ -273,7 +273,7 @@ def test_plain_http_is_allowed_for_a_named_host() -> None:
 
 
 def test_allow_http_does_not_widen_hosts() -> None:
-    """``allow_http=`` does not widen ``hosts=``."""
+    """A host that only ``allow_http=`` names is not one of ``hosts=``."""
     with pytest.raises(UntrustedHostError):
         Destination(["b.example"], ["localhost"]).check("http://localhost/")
 
@@ -288,7 +288,7 @@ def test_plain_http_through_a_proxy_is_refused(variable: str, monkeypatch: pytes
     assert not Destination(None, ["tgw.local"]).permits("http://tgw.local:5000/")
 
 
-def test_no_proxy_makes_plain_http_direct_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_permits_plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """The remedy that the message names works."""
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "tgw.local")
@@ -303,8 +303,8 @@ def test_a_proxy_for_https_does_not_matter(variable: str, monkeypatch: pytest.Mo
     Destination(None, ()).check("https://b.example/")
 
 
-def test_no_hosts_name_nothing() -> None:
-    """Without ``hosts=`` no host is named, though the key may go to any of them."""
+def test_without_hosts_no_host_is_named() -> None:
+    """Without ``hosts=`` the key may go to any host, but a redirect to one of them is not trusted."""
     assert not Destination(None, ()).names("https://b.example/")
     assert not Destination(["b.example"], ()).names(None)
     assert Destination(["b.example"], ()).names("https://b.example/")
@@ -312,7 +312,7 @@ def test_no_hosts_name_nothing() -> None:
 
 
 @given(st.tuples(NOISE, st.sampled_from(HOSTS), NOISE).map("".join))
-def test_the_quick_look_agrees_with_parsing(rest: str) -> None:
+def test_the_fast_path_agrees_with_parsing(rest: str) -> None:
     """An https URL that may go to any host is accepted without parsing only if it has an origin."""
     url = f"https://{rest}"
     try:
