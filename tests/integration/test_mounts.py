@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -298,25 +297,3 @@ def test_a_chain_between_mounts_gets_both_keys(serve: Serve, session: requests.S
     assert session.get(here.url("/a", host=HERE)).status_code == 200
     assert authorizations(here) == [OLD, None, OLD]
     assert authorizations(there) == [None, NEW]
-
-
-def test_a_pickled_response_has_no_key(
-    serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A pickle has a mask in place of the key; sending its request logs a warning until it is prepared anew."""
-    server = serve(keyed(KEY))
-    mounted(session, (server.url(), fixed(KEY)))
-    pickled = pickle.dumps(session.get(server.url()))
-    assert KEY.encode() not in pickled
-    again = pickle.loads(pickled).request
-    assert session.send(again).status_code == 401
-    assert caplog.messages == [
-        "the server answered 401 to a request that was pickled, without its key: prepare it anew"
-    ]
-    server.app = keyed("***")
-    assert session.send(again).status_code == 200
-    assert len(caplog.messages) == 1
-    again.prepare_auth(session.auth)
-    server.app = keyed("another")
-    assert session.send(again).status_code == 401
-    assert len(caplog.messages) == 1, "a request that was prepared anew has a key"
