@@ -35,15 +35,21 @@ OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"
 
 
 class Vault:
-    """A provider that returns the next key at each call, and the last one from then on."""
+    """A provider that gives the next answer at each call, and the last one from then on.
 
-    def __init__(self, *keys: str | None) -> None:
-        self.keys = list(keys)
+    An answer that is an exception is raised, and one that is a function is called.
+    """
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
         self.calls = 0
 
-    def __call__(self) -> str | None:
+    def __call__(self) -> Any:
         self.calls += 1
-        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer() if callable(answer) else answer
 
 
 def statuses(response: requests.Response) -> list[int]:
