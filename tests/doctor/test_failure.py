@@ -1,4 +1,4 @@
-"""Why no answer came, in words; what a loopback server can do is tried in the integration tests."""
+"""Sentences for requests without an answer; the integration tests provoke some of these failures on loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "hunter2"
 
 
 def wrapped(cause: BaseException) -> BaseException:
-    """An exception as requests raises it, with the cause deep inside."""
+    """Return the exception that requests raises for a cause, which is two levels below it."""
     try:
         try:
             raise cause
@@ -28,14 +28,14 @@ def wrapped(cause: BaseException) -> BaseException:
 
 
 def unverified(code: int, message: str = SECRET) -> ssl.SSLCertVerificationError:
-    """What OpenSSL says of a certificate that it does not accept."""
+    """Return what Python raises for a certificate that OpenSSL does not accept."""
     error = ssl.SSLCertVerificationError(1, SECRET)
     error.verify_code, error.verify_message = code, message
     return error
 
 
 def tls(reason: str) -> ssl.SSLError:
-    """What OpenSSL raises for a handshake that fails."""
+    """Return what Python raises for a handshake that fails."""
     error = ssl.SSLError(1, SECRET)
     error.reason = reason
     return error
@@ -162,36 +162,36 @@ UNKNOWN = (
     ],
 )
 def test_each_failure_has_a_sentence(error: BaseException, words: tuple[str, str]) -> None:
-    """A failure is told in words of this package, wherever in the chain it stands."""
+    """A failure is explained at any depth of the exception chain."""
     for raised in (error, wrapped(error), exceptions.ConnectionError(Exception("a", error))):
         assert explain_failure(raised, 2.5) == words
 
 
 def test_number_of_windows_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """os.strerror() knows no Winsock number, so the platform's own words are taken."""
+    """os.strerror() knows no Winsock error number, so the platform explains it."""
     monkeypatch.setattr(platforms, "error_text", lambda error: f"words for {error.errno}")
     assert explain_failure(OSError(10051, SECRET), 1)[0] == "the request failed (words for 10051)"
 
 
 def test_unknown_failure_shows_its_type_alone() -> None:
-    """What this package does not know is told without its message."""
+    """The message of an unknown exception may hold a secret."""
     detail, remedy = explain_failure(RuntimeError(SECRET), 1)
     assert detail == "the request failed (RuntimeError)"
     assert remedy == "see whether this machine reaches the host at all"
 
 
-def test_certificate_is_told_before_the_wrapping() -> None:
-    """The SSLError of requests says less than the certificate's fault inside."""
+def test_certificate_error_precedes_its_wrapper() -> None:
+    """The SSLError of requests says less than the certificate error inside it."""
     assert "expired" in explain_failure(exceptions.SSLError(unverified(10)), 1)[0]
 
 
-def test_proxy_failure_is_told_before_its_cause() -> None:
-    """A refused connection to a proxy is not the server's."""
+def test_proxy_error_precedes_its_cause() -> None:
+    """A refused connection to the proxy must not be reported as one to the server."""
     assert "proxy" in explain_failure(exceptions.ProxyError(ConnectionRefusedError()), 1)[0]
 
 
 def test_reason_of_a_pool_is_followed() -> None:
-    """urllib3 keeps the cause in an attribute."""
+    """urllib3 keeps the cause in the attribute ``reason``."""
 
     class PoolError(Exception):
         reason = ConnectionRefusedError()
@@ -199,8 +199,8 @@ def test_reason_of_a_pool_is_followed() -> None:
     assert explain_failure(PoolError(), 1)[0] == "nothing listens on that port"
 
 
-def test_proxy_that_wants_credentials_is_told_from_others() -> None:
-    """A 407 at the tunnel has a remedy of its own."""
+def test_proxy_that_answers_407_has_a_remedy() -> None:
+    """The proxy asks for credentials when the tunnel is opened."""
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
     assert explain_failure(error, 1) == (
         "the proxy asks for credentials of its own (407)",
@@ -211,7 +211,7 @@ def test_proxy_that_wants_credentials_is_told_from_others() -> None:
 
 
 def test_every_branch_of_a_chain_is_followed() -> None:
-    """What stands deep behind the context counts as what stands behind the cause."""
+    """A failure behind a context is found as one behind a cause is."""
     for deep in ("__cause__", "__context__"):
         top, cause, context = ValueError(), ValueError(), ValueError()
         top.__cause__, top.__context__ = cause, context
@@ -219,8 +219,8 @@ def test_every_branch_of_a_chain_is_followed() -> None:
         assert explain_failure(top, 1)[0] == "nothing listens on that port"
 
 
-def test_exceptions_in_a_circle_are_walked_once() -> None:
-    """A circle of causes ends."""
+def test_a_cycle_of_causes_ends() -> None:
+    """Each exception of a cycle is examined once."""
     first, second = ValueError(), KeyError()
     first.__cause__, second.__cause__ = second, first
     assert explain_failure(first, 1)[0] == "the request failed (ValueError)"
