@@ -131,9 +131,8 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             DATASETTE,
             "fail",
             (
-                "403 Forbidden with and without the key: the server refuses the key, or the request for "
-                "another reason; "
-                'it says "Permission denied"'
+                "403 Forbidden with and without the key: the server refuses the key, or the request for another "
+                'reason; it says "Permission denied"'
             ),
             f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}",
         ),
@@ -159,9 +158,8 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             answer(404, {"detail": "Not Found"}),
             "fail",
             (
-                "404 Not Found with and without the key: the path does not exist, or the server hides it "
-                "unless the key "
-                'is right; it says "Not Found"'
+                "404 Not Found with and without the key: the path does not exist, or the server hides it unless the "
+                'key is right; it says "Not Found"'
             ),
             CORRECT_PATH,
         ),
@@ -170,8 +168,7 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             UNAUTHORIZED,
             "fail",
             (
-                "404 Not Found with the key and 401 Unauthorized without it: the server reads the key; "
-                "the path does "
+                "404 Not Found with the key and 401 Unauthorized without it: the server reads the key; the path does "
                 "not exist, or the server hides it from this key"
             ),
             CORRECT_PATH,
@@ -205,8 +202,7 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             answer(403, {"error": {"message": "The request is missing a valid API key."}}),
             "fail",
             (
-                "400 Bad Request with the key and 403 Forbidden without it: the server reads the key, "
-                "and refuses the "
+                "400 Bad Request with the key and 403 Forbidden without it: the server reads the key, and refuses the "
                 'key or the request; it says "API key not valid."'
             ),
             CORRECT_REQUEST,
@@ -223,8 +219,7 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             answer(500),
             "fail",
             (
-                "400 Bad Request with the key and 500 Internal Server Error without it: the server reads "
-                "the key, and "
+                "400 Bad Request with the key and 500 Internal Server Error without it: the server reads the key, and "
                 'refuses the key or the request; it says "No connected db."'
             ),
             CORRECT_REQUEST,
@@ -241,9 +236,8 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             answer(407),
             "fail",
             (
-                "407 Proxy Authentication Required with and without the key: a proxy asks for credentials "
-                "of its own, so "
-                "the server was not reached"
+                "407 Proxy Authentication Required with and without the key: a proxy asks for credentials of its own, "
+                "so the server was not reached"
             ),
             "put them into the proxy's URL, in the variable HTTPS_PROXY",
         ),
@@ -252,9 +246,8 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
             answer(401),
             "fail",
             (
-                "429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the "
-                "quota is used "
-                "up, which does not tell whether the key is right"
+                "429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the quota is "
+                "used up, which does not tell whether the key is right"
             ),
             "wait and send fewer requests; see the quota of the key",
         ),
