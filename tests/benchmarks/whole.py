@@ -1,4 +1,4 @@
-"""What BearerEnvAuth adds to whole requests, to importing requests, and among threads.
+"""What BearerEnvAuth adds to whole requests, to the import of requests, and to calls from many threads.
 
 Run ``python -m tests.benchmarks.whole``. All ratios are measured in one run, in turns.
 """

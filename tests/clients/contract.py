@@ -1,4 +1,4 @@
-"""The tests that every client takes: a module about a client says how to call it, and inherits them."""
+"""Tests of API clients; a module about a client says how to call it, and inherits them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations
 
 
 def assert_hidden(text: str) -> None:
-    """Fail if a text has one of the keys in it."""
+    """Fail if a text contains a key."""
     assert KEY not in text
     assert OTHER_KEY not in text
 
 
 class ClientContract(ABC):
-    """What holds for a client that was given a BearerEnvAuth."""
+    """Tests of a client that uses a BearerEnvAuth."""
 
     #: What `call` returns when the server accepts the key.
     expected: ClassVar[object]

@@ -26,7 +26,7 @@ PROCESSES = 2
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A key in the environment, which the workers inherit, and a directory for the provider's traces."""
+    """Set the variables that the workers inherit: the key, and a directory that records the provider's calls."""
     (tmp_path / "calls").mkdir()
     monkeypatch.setenv(work.CALLS, str(tmp_path / "calls"))
     monkeypatch.setenv(work.VARIABLE, KEY)
