@@ -160,11 +160,11 @@ def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
     descriptors: list[int] = []
     lock = threading.Lock()
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=serve, args=(folder, theirs, interval))
+        connection, remote = spawn.Pipe()
+        process = spawn.Process(target=serve, args=(folder, remote, interval))
         process.start()
-        theirs.close()  # otherwise recv() would not notice that the process has ended
-        url = ours.recv()
+        remote.close()  # otherwise recv() would not notice that the process has ended
+        url = connection.recv()
         shared = auths(Path(folder))
 
         def work(number: int) -> None:
@@ -186,11 +186,11 @@ def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
         for worker in workers:
             worker.join()
         seconds = time.perf_counter() - start
-        ours.send("stop")
-        rotations, wrong = ours.recv()
-        ours.send("thanks")
+        connection.send("stop")
+        rotations, wrong = connection.recv()
+        connection.send("thanks")
         process.join()
-        ours.close()
+        connection.close()
     # Pools and caches are filled in the first tenth, and threads end in the last one.
     return Figures(
         seconds, rotations, outcomes, len(retries), wrong, sizes[1:-1] or sizes, descriptors[1:-1] or descriptors

@@ -251,7 +251,7 @@ def test_a_mounted_digest_auth_works(serve: Serve, session: requests.Session) ->
     [(True, HERE, 200, [None, OLD]), (True, THERE, 200, [None, OLD]), (False, THERE, 401, [None])],
     ids=["to another port", "to another host", "over plain HTTP"],
 )
-def test_another_auths_redirect_is_trusted_over_tls(
+def test_another_auths_redirect_is_trusted(
     tls: bool, host: str, status: int, seen: list[str | None], serve: Serve, session: requests.Session
 ) -> None:
     """A mount states trust, but anyone on the network path could have written a redirect over plain HTTP."""
