@@ -66,6 +66,12 @@ def redirect(location: Callable[[], str], status: int = 302) -> App:
     return lambda request: Reply(status, headers=(("Location", location()),))
 
 
+def redirecting(serve: Serve, app: App, host: str = "127.0.0.1", status: int = 302) -> tuple[Server, Server]:
+    """Start a server that redirects every request to a second one with an app, and return both."""
+    second = serve(app)
+    return serve(redirect(lambda: second.url(host=host), status)), second
+
+
 def routed(target: str, app: App, others: App) -> App:
     """An app that passes requests for one target to an app, and all others to another app."""
     return lambda request: (app if request.target == target else others)(request)
@@ -128,14 +134,13 @@ def authorizations(server: Server) -> list[str | None]:
     return [request.headers.get("Authorization") for request in server.seen]
 
 
-def keyed(*keys: str) -> App:
-    """An app that answers 200 to these keys and 401 to anything else."""
+REFUSAL = Reply(401, b"who are you?")
 
-    def app(request: Request) -> Reply:
-        known = request.headers.get("Authorization") in {f"Bearer {key}" for key in keys}
-        return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
 
-    return app
+def keyed(*keys: str, refusal: Reply = REFUSAL) -> App:
+    """An app that answers 200 to these keys, and refuses anything else."""
+    accepted = {f"Bearer {key}" for key in keys}
+    return lambda request: Reply(200, b"welcome") if request.headers.get("Authorization") in accepted else refusal
 
 
 def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> App:

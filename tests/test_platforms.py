@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import io
@@ -438,28 +439,32 @@ class TestFindProgram:
         assert platforms.unsafe_for_batch(["x.cmd", "a&b"]) is None
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """Open a file with open_to_read, and close it in the end."""
+    descriptor = platforms.open_to_read(str(path))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class TestOpenToRead:
     """open_to_read, is_sharing_violation and is_device_path."""
 
     def test_bytes_are_read_as_they_are(self, tmp_path: Path) -> None:
         """Line ends are not translated, and Ctrl-Z does not end the file."""
         (tmp_path / "key").write_bytes(b"a\r\nb\x1ac")
-        descriptor = platforms.open_to_read(str(tmp_path / "key"))
-        try:
+        with opened(tmp_path / "key") as descriptor:
             assert os.read(descriptor, 100) == b"a\r\nb\x1ac"
             assert not os.get_inheritable(descriptor)
-        finally:
-            os.close(descriptor)
 
     def test_an_open_file_can_be_removed(self, tmp_path: Path) -> None:
         """A reader does not block the program that rotates the key."""
         (tmp_path / "key").write_bytes(b"old")
-        descriptor = platforms.open_to_read(str(tmp_path / "key"))
-        try:
+        with opened(tmp_path / "key") as descriptor:
             (tmp_path / "key").unlink()
             assert os.read(descriptor, 100) == b"old"
-        finally:
-            os.close(descriptor)
 
     @pytest.mark.parametrize(("name", "error"), [("no", FileNotFoundError), ("a\0b", ValueError)])
     def test_a_failed_open_raises(self, tmp_path: Path, name: str, error: type[Exception]) -> None:
@@ -496,11 +501,8 @@ class TestOpenToRead:
         """Many paths contain a user's name, and no code page has all letters."""
         path = tmp_path / "Jürgen Ключ 鍵"
         path.write_bytes(b"abc")
-        descriptor = platforms.open_to_read(str(path))
-        try:
+        with opened(path) as descriptor:
             assert os.read(descriptor, 100) == b"abc"
-        finally:
-            os.close(descriptor)
 
     def test_windows_leaves_no_handle(self, windows: FakeWindows) -> None:
         """The handle is closed if no descriptor is left for it."""

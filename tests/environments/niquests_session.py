@@ -6,7 +6,7 @@ import niquests
 import pytest
 
 from requests_bearer_env import BearerAuthError, BearerEnvAuth
-from tests.helpers import KEY, NEW, OLD, OTHER_KEY, THERE, Serve, Vault, authorizations, keyed, redirect, statuses
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations, keyed, redirecting, statuses
 
 
 def test_the_key_is_sent_and_hidden(serve: Serve, ca: str) -> None:
@@ -30,8 +30,7 @@ def test_a_changed_key_is_sent_once_more(serve: Serve, ca: str) -> None:
 
 def test_another_origin_gets_no_key(serve: Serve, ca: str) -> None:
     """Niquests drops the header, and the hook does not put it back."""
-    there = serve(keyed(OTHER_KEY))
-    here = serve(redirect(lambda: there.url(host=THERE)))
+    here, there = redirecting(serve, keyed(OTHER_KEY))
     with niquests.Session() as session:
         session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)), verify=ca)
     assert authorizations(there) == [None]

@@ -27,6 +27,7 @@ from tests.helpers import (
     keyed,
     netrc,
     redirect,
+    redirecting,
     routed,
     statuses,
 )
@@ -55,8 +56,7 @@ class TestRedirect:
     ) -> None:
         """The key is not put back even if it has changed and the other origin refuses the request; the log says so."""
         caplog.set_level(logging.DEBUG, "requests_bearer_env")
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=host), status))
+        here, there = redirecting(serve, keyed(OTHER_KEY), host=host, status=status)
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
         assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [status, 401]
         assert authorizations(there) == [None]
@@ -85,16 +85,14 @@ class TestRedirect:
     def test_a_redirect_by_a_named_host_is_trusted(self, serve: Serve, session: requests.Session, key_env: str) -> None:
         """A host that ``hosts=`` names may choose the next URL, too."""
         last = serve(keyed(KEY))
-        there = serve(redirect(lambda: last.url(host=HERE)))
-        here = serve(redirect(lambda: there.url(host=THERE)))
+        here, there = redirecting(serve, redirect(lambda: last.url(host=HERE)))
         auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
         assert session.get(here.url(host=HERE), auth=auth).status_code == 200
         assert (authorizations(there), authorizations(last)) == ([None], [None, OLD])
 
     def test_a_cached_key_that_is_refused_is_replaced(self, serve: Serve, session: requests.Session) -> None:
         """Each key is sent there once: the cached one, and the one that the provider returns now."""
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=THERE)))
+        here, there = redirecting(serve, keyed(OTHER_KEY))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600, hosts=[HERE, THERE])
         assert session.get(here.url(host=HERE), auth=auth).status_code == 200
         assert authorizations(there) == [None, OLD, NEW]
@@ -104,8 +102,7 @@ class TestRedirect:
         self, accepted: str, status: int, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
         """``hosts=`` states trust: after the 401 to the request without a header, the key is sent, with the body."""
-        there = serve(keyed(accepted))
-        here = serve(redirect(lambda: there.url(host=THERE), 307))
+        here, there = redirecting(serve, keyed(accepted), status=307)
         auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
         assert session.post(here.url(), data=b"body", auth=auth).status_code == status
         assert authorizations(there) == [None, OLD]
@@ -113,8 +110,7 @@ class TestRedirect:
 
     def test_an_unnamed_port_gets_no_key(self, serve: Serve, session: requests.Session, key_env: str) -> None:
         """A pattern with a port names that port only."""
-        there = serve(keyed(KEY))
-        here = serve(redirect(lambda: there.url(host=HERE)))
+        here, there = redirecting(serve, keyed(KEY), host=HERE)
         session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[f"{HERE}:{here.server_port}"]))
         assert authorizations(there) == [None]
 
@@ -273,8 +269,7 @@ class TestNetrc:
     ) -> None:
         """On a redirect across origins requests sends the netrc login; its refusal is not answered with the key."""
         netrc(tmp_path, THERE)
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=THERE)))
+        here, there = redirecting(serve, keyed(OTHER_KEY))
         session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)))
         (seen,) = authorizations(there)
         assert str(seen).startswith("Basic ")

@@ -29,6 +29,7 @@ from tests.helpers import (
     authorizations,
     keyed,
     redirect,
+    redirecting,
     routed,
     statuses,
 )
@@ -84,8 +85,7 @@ def test_a_redirect_to_a_mount_sends_its_key(
 ) -> None:
     """The second origin gets its own key, once, with the body, and never the key of the first."""
     caplog.set_level(logging.DEBUG, "requests_bearer_env")
-    there = serve(keyed(OTHER_KEY))
-    here = serve(redirect(lambda: there.url(host=host), 307))
+    here, there = redirecting(serve, keyed(OTHER_KEY), host=host, status=307)
     mounted(session, (here.url(), fixed(KEY)), (there.url(host=host), fixed(OTHER_KEY)))
     response = session.post(here.url(), data=b"body")
     assert response.status_code == 200
@@ -118,8 +118,7 @@ def test_a_redirect_to_another_mount(
     session: requests.Session,
 ) -> None:
     """The auth that is mounted at the second origin answers its refusal, as it does when used alone."""
-    there = serve(app)
-    here = serve(redirect(lambda: there.url(host=THERE)))
+    here, there = redirecting(serve, app)
     mounted(session, (here.url(), first), (there.url(host=THERE), mount(there.url(host=THERE))))
     assert session.get(here.url()).status_code == status
     assert authorizations(there) == seen
@@ -127,8 +126,7 @@ def test_a_redirect_to_another_mount(
 
 def test_an_origin_without_a_mount_gets_no_key(serve: Serve, session: requests.Session) -> None:
     """The mounts decide, even if ``hosts=`` of a mounted auth names the origin."""
-    there = serve(keyed(KEY))
-    here = serve(redirect(lambda: there.url(host=THERE)))
+    here, there = redirecting(serve, keyed(KEY))
     mounted(session, (here.url(), fixed(KEY, hosts=[HERE, THERE])))
     assert session.get(here.url()).status_code == 401
     assert authorizations(there) == [None]
@@ -154,8 +152,7 @@ def test_a_mount_without_a_key_leaves_the_401(
     serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The 401 is returned, and a warning says why no key was sent."""
-    there = serve(keyed(OTHER_KEY))
-    here = serve(redirect(lambda: there.url(host=THERE)))
+    here, there = redirecting(serve, keyed(OTHER_KEY))
     mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), BearerEnvAuth("NO_KEY")))
     assert session.get(here.url()).status_code == 401
     origin = there.url(host=THERE).rstrip("/")
@@ -167,8 +164,7 @@ def test_a_mount_without_a_key_leaves_the_401(
 
 def test_a_file_is_sent_whole_each_time(serve: Serve, session: requests.Session) -> None:
     """A file is rewound to where it began for the redirect and for each of the two keys."""
-    there = serve(keyed(OTHER_KEY))
-    here = serve(redirect(lambda: there.url(host=THERE), 307))
+    here, there = redirecting(serve, keyed(OTHER_KEY), status=307)
     mounted(session, (here.url(), fixed(KEY)), (there.url(host=THERE), stale()))
     file = io.BytesIO(b"head body")
     file.seek(5)
@@ -195,8 +191,7 @@ def test_a_replaced_body_is_not_sent_again(
         def rebuild_method(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
             prepared_request.body = iter([b"x"])
 
-    there = serve(keyed(OTHER_KEY))
-    here = serve(redirect(lambda: there.url(host=THERE), 307))
+    here, there = redirecting(serve, keyed(OTHER_KEY), status=307)
     with Replacing() as replacing:
         replacing.verify = session.verify
         mounted(replacing, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
@@ -276,8 +271,7 @@ def test_one_auth_on_two_origins_shares_a_key(serve: Serve, session: requests.Se
     """Requests has dropped the header, so the cached key is sent first, and after its refusal the new one."""
     vault = Vault("stale", OTHER_KEY)
     auth = BearerEnvAuth(provider=vault, ttl=3600)
-    there = serve(keyed(OTHER_KEY))
-    here = serve(redirect(lambda: there.url(host=THERE)))
+    here, there = redirecting(serve, keyed(OTHER_KEY))
     mounted(session, (here.url(), auth), (there.url(host=THERE), auth))
     assert session.get(here.url()).status_code == 200
     assert authorizations(there) == [None, "Bearer stale", NEW]

@@ -178,12 +178,9 @@ def test_which_responses_refuse_a_key(
 ) -> None:
     """A status of ``refresh_on=`` refuses it, and so does a Bearer challenge with invalid_token from 400 on."""
     headers = () if challenge is None else (("WWW-Authenticate", challenge),)
-
-    def app(request: Request) -> Reply:
-        return Reply(200) if request.headers["Authorization"] == NEW else Reply(status, b"no", headers)
-
+    server = serve(keyed(OTHER_KEY, refusal=Reply(status, b"no", headers)))
     auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600, refresh_on=refresh_on)
-    assert statuses(session.get(serve(app).url(), auth=auth)) == outcome
+    assert statuses(session.get(server.url(), auth=auth)) == outcome
 
 
 @pytest.mark.parametrize("value", ["Bearer expired-key-of-a-user", "Basic dTpw", None])
@@ -493,24 +490,17 @@ class TestRetry:
             while True:
                 yield b"x" * 1000
 
-        def app(request: Request) -> Reply:
-            known = request.headers["Authorization"] == NEW
-            return Reply(200, b"welcome") if known else Reply(401, endless())
-
-        with session.get(serve(app).url(), auth=rotated, stream=True) as response:
+        server = serve(keyed(OTHER_KEY, refusal=Reply(401, endless())))
+        with session.get(server.url(), auth=rotated, stream=True) as response:
             assert response.text == "welcome"
 
     def test_a_broken_401_does_not_matter(
         self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A 401 whose body cannot be decoded is retried."""
-
-        def app(request: Request) -> Reply:
-            known = request.headers["Authorization"] == NEW
-            return Reply(200, b"welcome") if known else Reply(401, b"no gzip", (("Content-Encoding", "gzip"),))
-
         caplog.set_level(logging.DEBUG, "requests_bearer_env")
-        assert session.get(serve(app).url(), auth=rotated).text == "welcome"
+        server = serve(keyed(OTHER_KEY, refusal=Reply(401, b"no gzip", (("Content-Encoding", "gzip"),))))
+        assert session.get(server.url(), auth=rotated).text == "welcome"
         assert "the body of the 401 could not be read: ContentDecodingError" in caplog.messages
 
     def test_it_has_the_same_cookies(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:

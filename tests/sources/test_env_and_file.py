@@ -596,42 +596,32 @@ class Pauses:
 class TestFileThatIsReplaced:
     """A file is blank while it is rewritten, and missing between remove and create, so it is read again."""
 
-    @pytest.mark.parametrize("missing", [False, True])
+    @pytest.fixture(params=["missing", "blank"])
+    def keyless(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        """The path of a file that is missing, or blank."""
+        if request.param == "blank":
+            (tmp_path / "key").touch()
+        return tmp_path / "key"
+
     @pytest.mark.parametrize("number", [1, 4])
-    def test_the_key_may_come_a_moment_later(
-        self, missing: bool, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_key_may_come_a_moment_later(self, number: int, keyless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The key is sent if one of the next readings finds it."""
-        path = tmp_path / "key"
-        if not missing:
-            path.touch()
-        pauses = Pauses(monkeypatch, number, lambda: path.write_text(KEY))
-        assert authorized(BearerEnvAuth(file=path)) == OLD
+        pauses = Pauses(monkeypatch, number, lambda: keyless.write_text(KEY))
+        assert authorized(BearerEnvAuth(file=keyless)) == OLD
         assert len(pauses.seconds) == number
 
-    @pytest.mark.parametrize("missing", [False, True])
-    def test_a_file_that_stays_blank_raises(
-        self, missing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_file_that_stays_blank_raises(self, keyless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Some tens of milliseconds pass before the MissingKeyError."""
-        if not missing:
-            (tmp_path / "key").touch()
         pauses = Pauses(monkeypatch, 0, list)
-        with pytest.raises(MissingKeyError, match="does not exist" if missing else "is blank"):
-            authorized(BearerEnvAuth(file=tmp_path / "key"))
+        with pytest.raises(MissingKeyError, match="is blank" if keyless.exists() else "does not exist"):
+            authorized(BearerEnvAuth(file=keyless))
         assert 0.02 <= sum(pauses.seconds) <= 0.1
 
-    @pytest.mark.parametrize("missing", [False, True])
-    def test_a_mistake_at_the_last_reading_raises(
-        self, missing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_mistake_at_the_last_reading_raises(self, keyless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A mistake that the last reading finds is reported as one that the first reading finds."""
-        path = tmp_path / "key"
-        if not missing:
-            path.touch()
-        Pauses(monkeypatch, 4, lambda: path.write_text("two words"))
-        with pytest.raises(InvalidKeyError, match=re.escape(f"the value of file {path} ")):
-            authorized(BearerEnvAuth(file=path))
+        Pauses(monkeypatch, 4, lambda: keyless.write_text("two words"))
+        with pytest.raises(InvalidKeyError, match=re.escape(f"the value of file {keyless} ")):
+            authorized(BearerEnvAuth(file=keyless))
 
     def test_before_a_later_source_nothing_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """In development a missing file before another source that has a key is normal."""
