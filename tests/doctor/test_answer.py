@@ -73,218 +73,87 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
 @pytest.mark.parametrize(
     ("given", "without", "status", "line", "remedy"),
     [
-        (
-            answer(200, [1]),
-            UNAUTHORIZED,
-            "ok",
-            "200 OK with the key and 401 Unauthorized without it: the server accepts the key",
-            "",
-        ),
-        (
-            answer(200),
-            answer(500, {"error": "x"}),
-            "ok",
-            "200 OK with the key and 500 Internal Server Error without it: the server accepts the key",
-            "",
-        ),
+        (answer(200, [1]), UNAUTHORIZED, "ok",
+         "200 OK with the key and 401 Unauthorized without it: the server accepts the key", ""),
+        (answer(200), answer(500, {"error": "x"}), "ok",
+         "200 OK with the key and 500 Internal Server Error without it: the server accepts the key", ""),
         (answer(200), answer(200), "warn", f"200 OK with and without the key: {NO_DIFFERENCE}", ANOTHER_URL),
         (answer(204), None, "ok", "204 No Content: the server accepts the key, or does not read it", ""),
-        (
-            UNAUTHORIZED,
-            UNAUTHORIZED,
-            "fail",
-            (
-                "401 Unauthorized with and without the key: the server does not accept the key, or never sees it; "
-                'it says "Unauthorized"'
-            ),
-            f"{CHECK_KEY}; {DROPPED}",
-        ),
-        (
-            SYNAPSE,
-            answer(401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}),
-            "fail",
-            (
-                "401 Unauthorized with and without the key, for different reasons: the server refuses this key; "
-                'it says "Unknown token"'
-            ),
-            CHECK_KEY,
-        ),
-        (
-            answer(401, {"message": "Bad credentials"}),
-            answer(404, {"message": "Not Found"}),
-            "fail",
-            (
-                "401 Unauthorized with the key and 404 Not Found without it: the server refuses this key; "
-                'it says "Bad credentials"'
-            ),
-            CHECK_KEY,
-        ),
-        (
-            answer(401),
-            None,
-            "fail",
-            "401 Unauthorized: the server does not accept the key, or never sees it",
-            f"{CHECK_KEY}; {DROPPED}",
-        ),
-        (
-            DATASETTE,
-            DATASETTE,
-            "fail",
-            (
-                "403 Forbidden with and without the key: the server refuses the key, or the request for another "
-                'reason; it says "Permission denied"'
-            ),
-            f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}",
-        ),
-        (
-            answer(403),
-            answer(401),
-            "fail",
-            (
-                "403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
-                "and refuses the key or what it is used for"
-            ),
-            "check that it is the key for this server, and that it has the right that this URL needs",
-        ),
-        (
-            answer(403),
-            None,
-            "fail",
-            "403 Forbidden: the server refuses the key, or the request for another reason",
-            f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}",
-        ),
-        (
-            answer(404, {"detail": "Not Found"}),
-            answer(404, {"detail": "Not Found"}),
-            "fail",
-            (
-                "404 Not Found with and without the key: the path does not exist, or the server hides it unless the "
-                'key is right; it says "Not Found"'
-            ),
-            CORRECT_PATH,
-        ),
-        (
-            answer(404),
-            UNAUTHORIZED,
-            "fail",
-            (
-                "404 Not Found with the key and 401 Unauthorized without it: the server reads the key; the path does "
-                "not exist, or the server hides it from this key"
-            ),
-            CORRECT_PATH,
-        ),
-        (
-            answer(404),
-            None,
-            "fail",
-            "404 Not Found: the path does not exist, or the server hides it unless the key is right",
-            CORRECT_PATH,
-        ),
-        (
-            answer(400, {"detail": "Invalid host header"}),
-            answer(400, {"detail": "Invalid host header"}),
-            "fail",
-            (
-                "400 Bad Request with and without the key: the server refuses the host name, whatever the key is; "
-                'it says "Invalid host header"'
-            ),
-            "use a host name that the server knows, or have the proxy in front of it send such a name as Host",
-        ),
-        (
-            answer(400, {"detail": "No such model"}),
-            answer(400, {"detail": "No such model"}),
-            "fail",
-            f'400 Bad Request with and without the key: {NO_DIFFERENCE}; it says "No such model"',
-            CORRECT_REQUEST,
-        ),
-        (
-            GOOGLE,
-            answer(403, {"error": {"message": "The request is missing a valid API key."}}),
-            "fail",
-            (
-                "400 Bad Request with the key and 403 Forbidden without it: the server reads the key, and refuses the "
-                'key or the request; it says "API key not valid."'
-            ),
-            CORRECT_REQUEST,
-        ),
-        (
-            GOOGLE,
-            None,
-            "fail",
-            '400 Bad Request: the server refuses the key or the request; it says "API key not valid."',
-            CORRECT_REQUEST,
-        ),
-        (
-            LITELLM,
-            answer(500),
-            "fail",
-            (
-                "400 Bad Request with the key and 500 Internal Server Error without it: the server reads the key, and "
-                'refuses the key or the request; it says "No connected db."'
-            ),
-            CORRECT_REQUEST,
-        ),
-        (
-            answer(422, {"detail": [{"type": "missing", "loc": ["body"], "msg": "Field required"}]}),
-            None,
-            "fail",
-            (f'422 {HTTPStatus(422).phrase}: the server refuses the key or the request; it says "Field required"'),
-            CORRECT_REQUEST,
-        ),
-        (
-            answer(407),
-            answer(407),
-            "fail",
-            (
-                "407 Proxy Authentication Required with and without the key: a proxy asks for credentials of its own, "
-                "so the server was not reached"
-            ),
-            "put them into the proxy's URL, in the variable HTTPS_PROXY",
-        ),
-        (
-            answer(429),
-            answer(401),
-            "fail",
-            (
-                "429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the quota is "
-                "used up, which does not tell whether the key is right"
-            ),
-            "wait and send fewer requests; see the quota of the key",
-        ),
-        (
-            answer(503),
-            answer(503),
-            "fail",
-            "503 Service Unavailable with and without the key: the server fails, which says nothing about the key",
-            TRY_AGAIN,
-        ),
-        (
-            answer(500),
-            answer(401),
-            "fail",
-            (
-                "500 Internal Server Error with the key and 401 Unauthorized without it: the server reads the key, "
-                "and fails"
-            ),
-            TRY_AGAIN,
-        ),
+        (UNAUTHORIZED, UNAUTHORIZED, "fail",
+         ("401 Unauthorized with and without the key: the server does not accept the key, or never sees it; "
+          'it says "Unauthorized"'),
+         f"{CHECK_KEY}; {DROPPED}"),
+        (SYNAPSE, answer(401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}), "fail",
+         ("401 Unauthorized with and without the key, for different reasons: the server refuses this key; "
+          'it says "Unknown token"'),
+         CHECK_KEY),
+        (answer(401, {"message": "Bad credentials"}), answer(404, {"message": "Not Found"}), "fail",
+         ("401 Unauthorized with the key and 404 Not Found without it: the server refuses this key; "
+          'it says "Bad credentials"'),
+         CHECK_KEY),
+        (answer(401), None, "fail", "401 Unauthorized: the server does not accept the key, or never sees it",
+         f"{CHECK_KEY}; {DROPPED}"),
+        (DATASETTE, DATASETTE, "fail",
+         ("403 Forbidden with and without the key: the server refuses the key, or the request for another "
+          'reason; it says "Permission denied"'),
+         f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
+        (answer(403), answer(401), "fail",
+         ("403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
+          "and refuses the key or what it is used for"),
+         "check that it is the key for this server, and that it has the right that this URL needs"),
+        (answer(403), None, "fail", "403 Forbidden: the server refuses the key, or the request for another reason",
+         f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
+        (answer(404, {"detail": "Not Found"}), answer(404, {"detail": "Not Found"}), "fail",
+         ("404 Not Found with and without the key: the path does not exist, or the server hides it unless the "
+          'key is right; it says "Not Found"'),
+         CORRECT_PATH),
+        (answer(404), UNAUTHORIZED, "fail",
+         ("404 Not Found with the key and 401 Unauthorized without it: the server reads the key; the path does "
+          "not exist, or the server hides it from this key"),
+         CORRECT_PATH),
+        (answer(404), None, "fail",
+         "404 Not Found: the path does not exist, or the server hides it unless the key is right", CORRECT_PATH),
+        (answer(400, {"detail": "Invalid host header"}), answer(400, {"detail": "Invalid host header"}), "fail",
+         ("400 Bad Request with and without the key: the server refuses the host name, whatever the key is; "
+          'it says "Invalid host header"'),
+         "use a host name that the server knows, or have the proxy in front of it send such a name as Host"),
+        (answer(400, {"detail": "No such model"}), answer(400, {"detail": "No such model"}), "fail",
+         f'400 Bad Request with and without the key: {NO_DIFFERENCE}; it says "No such model"', CORRECT_REQUEST),
+        (GOOGLE, answer(403, {"error": {"message": "The request is missing a valid API key."}}), "fail",
+         ("400 Bad Request with the key and 403 Forbidden without it: the server reads the key, and refuses the "
+          'key or the request; it says "API key not valid."'),
+         CORRECT_REQUEST),
+        (GOOGLE, None, "fail",
+         '400 Bad Request: the server refuses the key or the request; it says "API key not valid."', CORRECT_REQUEST),
+        (LITELLM, answer(500), "fail",
+         ("400 Bad Request with the key and 500 Internal Server Error without it: the server reads the key, and "
+          'refuses the key or the request; it says "No connected db."'),
+         CORRECT_REQUEST),
+        (answer(422, {"detail": [{"type": "missing", "loc": ["body"], "msg": "Field required"}]}), None, "fail",
+         f'422 {HTTPStatus(422).phrase}: the server refuses the key or the request; it says "Field required"',
+         CORRECT_REQUEST),
+        (answer(407), answer(407), "fail",
+         ("407 Proxy Authentication Required with and without the key: a proxy asks for credentials of its own, "
+          "so the server was not reached"),
+         "put them into the proxy's URL, in the variable HTTPS_PROXY"),
+        (answer(429), answer(401), "fail",
+         ("429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the quota is "
+          "used up, which does not tell whether the key is right"),
+         "wait and send fewer requests; see the quota of the key"),
+        (answer(503), answer(503), "fail",
+         "503 Service Unavailable with and without the key: the server fails, which says nothing about the key",
+         TRY_AGAIN),
+        (answer(500), answer(401), "fail",
+         ("500 Internal Server Error with the key and 401 Unauthorized without it: the server reads the key, "
+          "and fails"),
+         TRY_AGAIN),
         (answer(599), None, "fail", "599: the server fails, which says nothing about the key", TRY_AGAIN),
-        (
-            answer(304),
-            None,
-            "fail",
-            "304 Not Modified: APIs do not answer with this status",
-            "check that the URL is that of the API",
-        ),
-        (
-            answer(999),
-            None,
-            "fail",
-            "999: APIs do not answer with this status",
-            "check that the URL is that of the API",
-        ),
+        (answer(304), None, "fail", "304 Not Modified: APIs do not answer with this status",
+         "check that the URL is that of the API"),
+        (answer(999), None, "fail", "999: APIs do not answer with this status",
+         "check that the URL is that of the API"),
     ],
-)
+)  # fmt: skip
 def test_two_answers_make_one_line(given: Answer, without: Answer | None, status: str, line: str, remedy: str) -> None:
     """A status alone proves nothing about the key; the difference between the two answers does."""
     assert explained(given, without) == ("request", status, f"GET answered {line}", remedy)
@@ -302,7 +171,10 @@ def test_refresh_on_names_a_refusal() -> None:
     check = explained(LITELLM, answer(500), refresh_on=(400,))
     assert check.detail.endswith('without it: the server refuses this key; it says "No connected db."')
     assert check.remedy == CHECK_KEY
-    assert "or what it is used for" in explained(answer(403), answer(401), refresh_on=(403,)).detail
+    assert explained(answer(403), answer(401), refresh_on=(403,)).detail == (
+        "GET answered 403 Forbidden with the key and 401 Unauthorized without it: "
+        "the server reads the key, and refuses the key or what it is used for"
+    )
 
 
 # A 2xx that is no success

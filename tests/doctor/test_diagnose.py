@@ -106,28 +106,19 @@ def test_mount_of_the_url_decides(host: str) -> None:
 @pytest.mark.parametrize(
     ("url", "detail", "remedy"),
     [
-        (
-            None,
-            "a MountedAuth sends a key only to URLs in its prefixes, and no URL was given",
-            "give the URL that the requests go to",
-        ),
-        (
-            "https://user:hunter2@tgw.local/v2?hunter2",
-            "no key goes to https://tgw.local/v2 because none of the MountedAuth's prefixes covers it",
-            "correct the URL, or mount an auth there",
-        ),
-        (
-            "https://nested.example/v2",
-            "no key goes to https://nested.example/v2 because none of the MountedAuth's prefixes covers it",
-            "correct the URL, or mount an auth there",
-        ),
-        (
-            "https://basic.example/x",
-            "what is mounted at https://basic.example/ is HTTPBasicAuth, whose key cannot be checked",
-            "mount a BearerEnvAuth there, or try that auth by itself",
-        ),
+        (None, "a MountedAuth sends a key only to URLs in its prefixes, and no URL was given",
+         "give the URL that the requests go to"),
+        ("https://user:hunter2@tgw.local/v2?hunter2",
+         "no key goes to https://tgw.local/v2 because none of the MountedAuth's prefixes covers it",
+         "correct the URL, or mount an auth there"),
+        ("https://nested.example/v2",
+         "no key goes to https://nested.example/v2 because none of the MountedAuth's prefixes covers it",
+         "correct the URL, or mount an auth there"),
+        ("https://basic.example/x",
+         "what is mounted at https://basic.example/ is HTTPBasicAuth, whose key cannot be checked",
+         "mount a BearerEnvAuth there, or try that auth by itself"),
     ],
-)
+)  # fmt: skip
 def test_url_without_a_key_fails(url: str | None, detail: str, remedy: str) -> None:
     """No key is sent to a URL without a mount, so no request is made."""
     assert diagnose(MOUNTED, url) == [
@@ -182,29 +173,14 @@ def test_refused_destination_is_not_connected_to(key_env: str) -> None:
         ({"method": "GET secret"}, ValueError, "the method is not a word of letters: give GET, POST or the like"),
         ({"timeout": "secret"}, TypeError, "the timeout is str: give a number of seconds"),
         ({"timeout": True}, TypeError, "the timeout is bool: give a number of seconds"),
-        (
-            {"timeout": 0},
-            ValueError,
-            "the timeout is not a positive number below 1e+08: give a number of seconds",
-        ),
-        (
-            {"timeout": 1e8},
-            ValueError,
-            "the timeout is not a positive number below 1e+08: give a number of seconds",
-        ),
+        ({"timeout": 0}, ValueError, "the timeout is not a positive number below 1e+08: give a number of seconds"),
+        ({"timeout": 1e8}, ValueError, "the timeout is not a positive number below 1e+08: give a number of seconds"),
         ({"max_age": None}, TypeError, "the maximum age is NoneType: give a number of days"),
-        (
-            {"max_age": -1},
-            ValueError,
-            "the maximum age is not a positive number below 1e+08: give a number of days",
-        ),
-        (
-            {"max_age": float("nan")},
-            ValueError,
-            "the maximum age is not a positive number below 1e+08: give a number of days",
-        ),
+        ({"max_age": -1}, ValueError, "the maximum age is not a positive number below 1e+08: give a number of days"),
+        ({"max_age": float("nan")}, ValueError,
+         "the maximum age is not a positive number below 1e+08: give a number of days"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_argument_raises(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
     """The message does not show the argument, which may be a key."""
     call: dict[str, Any] = {"auth": BearerEnvAuth(), **arguments}

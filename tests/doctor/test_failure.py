@@ -64,30 +64,17 @@ UNKNOWN = (
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (
-            exceptions.ProxyError(SECRET),
-            (
-                "the proxy does not let the request through",
-                "see the proxy's log, or connect directly: name the host in NO_PROXY",
-            ),
-        ),
-        (
-            exceptions.InvalidProxyURL(SECRET),
-            ("the proxy's address cannot be used", "correct the proxy settings of the environment"),
-        ),
-        (
-            exceptions.InvalidSchema(SECRET),
-            (
-                "the environment names a proxy of a kind that requests cannot use",
-                "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY",
-            ),
-        ),
+        (exceptions.ProxyError(SECRET),
+         ("the proxy does not let the request through",
+          "see the proxy's log, or connect directly: name the host in NO_PROXY")),
+        (exceptions.InvalidProxyURL(SECRET),
+         ("the proxy's address cannot be used", "correct the proxy settings of the environment")),
+        (exceptions.InvalidSchema(SECRET),
+         ("the environment names a proxy of a kind that requests cannot use",
+          "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY")),
         (socket.gaierror(socket.EAI_NONAME, SECRET), NO_NAME),
         (UnicodeError(SECRET), NO_NAME),
-        (
-            ConnectionRefusedError(SECRET),
-            ("nothing listens on that port", "correct the port, or start the server"),
-        ),
+        (ConnectionRefusedError(SECRET), ("nothing listens on that port", "correct the port, or start the server")),
         (TimeoutError(SECRET), LATE),
         (exceptions.ReadTimeout(SECRET), LATE),
         (http.client.RemoteDisconnected(SECRET), HANG_UP),
@@ -99,68 +86,32 @@ UNKNOWN = (
         (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), HANDSHAKE),
         (tls("WRONG_VERSION_NUMBER"), NO_TLS),
         (tls("RECORD_LAYER_FAILURE"), NO_TLS),
-        (
-            http.client.BadStatusLine(SECRET),
-            ("the port answers, but not with HTTP", "correct the port; see whether it speaks http or https"),
-        ),
-        (
-            http.client.LineTooLong(SECRET),
-            ("the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it"),
-        ),
-        (
-            unverified(9),
-            ("the server's certificate is not valid yet", "see whether this machine's clock is slow"),
-        ),
-        (
-            unverified(10),
-            (
-                "the server's certificate has expired",
-                "have it renewed; if it was, see whether this machine's clock is fast",
-            ),
-        ),
-        (
-            unverified(18),
-            (
-                "the server's certificate is self-signed, so nothing proves whose it is",
-                "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE",
-            ),
-        ),
-        (
-            unverified(19),
-            (
-                "the server's certificate comes from a private CA that requests does not trust",
-                (
-                    "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy "
-                    "replaces it"
-                ),
-            ),
-        ),
+        (http.client.BadStatusLine(SECRET),
+         ("the port answers, but not with HTTP", "correct the port; see whether it speaks http or https")),
+        (http.client.LineTooLong(SECRET),
+         ("the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it")),
+        (unverified(9), ("the server's certificate is not valid yet", "see whether this machine's clock is slow")),
+        (unverified(10),
+         ("the server's certificate has expired",
+          "have it renewed; if it was, see whether this machine's clock is fast")),
+        (unverified(18),
+         ("the server's certificate is self-signed, so nothing proves whose it is",
+          "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE")),
+        (unverified(19),
+         ("the server's certificate comes from a private CA that requests does not trust",
+          "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy replaces it")),
         (unverified(20), UNKNOWN),
         (unverified(21), UNKNOWN),
-        (
-            unverified(62),
-            (
-                "the server's certificate is for another host name",
-                "use the name that it is for, or correct the URL",
-            ),
-        ),
-        (
-            unverified(64),
-            ("the server's certificate is not for that address", "use the host name that it is for"),
-        ),
-        (
-            unverified(85, "Missing Authority Key Identifier"),
-            (
-                "the server's certificate is refused: Missing Authority Key Identifier (OpenSSL)",
-                "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
-            ),
-        ),
-        (
-            OSError(errno.EIO, SECRET),
-            ("the request failed (Input/output error)", "see whether this machine reaches the host at all"),
-        ),
+        (unverified(62),
+         ("the server's certificate is for another host name", "use the name that it is for, or correct the URL")),
+        (unverified(64), ("the server's certificate is not for that address", "use the host name that it is for")),
+        (unverified(85, "Missing Authority Key Identifier"),
+         ("the server's certificate is refused: Missing Authority Key Identifier (OpenSSL)",
+          "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly")),
+        (OSError(errno.EIO, SECRET),
+         ("the request failed (Input/output error)", "see whether this machine reaches the host at all")),
     ],
-)
+)  # fmt: skip
 def test_each_failure_has_a_sentence(error: BaseException, words: tuple[str, str]) -> None:
     """A failure is explained at any depth of the exception chain."""
     for raised in (error, wrapped(error), exceptions.ConnectionError(Exception("a", error))):
