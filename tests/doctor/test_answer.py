@@ -162,14 +162,20 @@ def test_two_answers_make_one_line(given: Answer, without: Answer | None, status
 def test_other_scheme_is_part_of_the_remedy() -> None:
     """Django REST framework's Token scheme refuses every bearer key."""
     check = explained(answer(401, WWW_Authenticate="Token"), answer(401, WWW_Authenticate="Token"))
-    assert check.detail.endswith("; its challenge names the scheme token, not Bearer")
+    assert check.detail == (
+        "GET answered 401 Unauthorized with and without the key: the server does not accept the key, or never sees it; "
+        "its challenge names the scheme token, not Bearer"
+    )
     assert check.remedy == f"{CHECK_KEY}; {DROPPED}; if the API takes that scheme alone, do not send a bearer key"
 
 
 def test_refresh_on_names_a_refusal() -> None:
     """A status in ``refresh_on=`` is explained as a refusal of the key."""
     check = explained(LITELLM, answer(500), refresh_on=(400,))
-    assert check.detail.endswith('without it: the server refuses this key; it says "No connected db."')
+    assert check.detail == (
+        "GET answered 400 Bad Request with the key and 500 Internal Server Error without it: "
+        'the server refuses this key; it says "No connected db."'
+    )
     assert check.remedy == CHECK_KEY
     assert explained(answer(403), answer(401), refresh_on=(403,)).detail == (
         "GET answered 403 Forbidden with the key and 401 Unauthorized without it: "
@@ -413,7 +419,10 @@ def test_newer_key_that_is_refused_fails() -> None:
     """The second refusal is the answer, and the line says so."""
     check = explained(answer(401, refused=403))
     assert check.status == "fail"
-    assert "with the key read anew, because it changed after a 403; the server does not accept" in check.detail
+    assert check.detail == (
+        "GET answered 401 Unauthorized: with the key read anew, because it changed after a 403; "
+        "the server does not accept the key, or never sees it"
+    )
 
 
 # Redirects

@@ -145,11 +145,6 @@ def test_key_is_valid_from_nbf_on() -> None:
     assert checked(jwt({"nbf": NOW})).status == "ok"
 
 
-def test_key_without_exp_says_so() -> None:
-    """Without exp, only a revocation ends the key."""
-    assert checked(jwt({})).detail.startswith("has no exp, so it does not expire by itself")
-
-
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize(
     "value",
@@ -161,33 +156,35 @@ def test_invalid_date_fails(name: str, value: Any) -> None:
     assert checked(jwt({name: value})) == ("jwt", "fail", detail, "get a new key from its issuer")
 
 
-@pytest.mark.parametrize("claim", ["scope", "scopes", "scp", "roles", "role", "permissions"])
-@pytest.mark.parametrize("value", ["read write", ["read", "write"], ["read", 7, "write"]])
-def test_scopes_are_shown(claim: str, value: object) -> None:
-    """Every claim that grants rights is shown, as a list or as a string."""
-    assert checked(jwt({claim: value})).detail.endswith(f"; {claim} read write; no audience")
-
-
-def test_several_claims_of_rights_are_all_shown() -> None:
-    """Scopes do not hide roles."""
-    assert "; scp read, roles admin;" in checked(jwt({"scp": "read", "roles": ["admin"]})).detail
-
-
-@pytest.mark.parametrize("audience", ["https://a.example", ["https://a.example"]])
-def test_audience_is_shown(audience: object) -> None:
-    """The line says which API the key is for."""
-    assert checked(jwt({"aud": audience})).detail.endswith("; no scopes; audience https://a.example")
-
-
-@pytest.mark.parametrize("scope", ["", [], {}, 7])
-def test_empty_claim_is_shown_as_empty(scope: object) -> None:
-    """An empty scope differs from a missing one."""
-    assert "scope (empty)" in checked(jwt({"scope": scope})).detail
+@pytest.mark.parametrize(
+    ("claims", "shown"),
+    [
+        ({}, "no scopes; no audience"),
+        *(
+            ({claim: value}, f"{claim} read write; no audience")
+            for claim in ("scope", "scopes", "scp", "roles", "role", "permissions")
+            for value in ("read write", ["read", "write"], ["read", 7, "write"])
+        ),
+        ({"scp": "read", "roles": ["admin"]}, "scp read, roles admin; no audience"),
+        ({"scope": ""}, "scope (empty); no audience"),
+        ({"scope": []}, "scope (empty); no audience"),
+        ({"scope": {}}, "scope (empty); no audience"),
+        ({"scope": 7}, "scope (empty); no audience"),
+        *(({"aud": value}, "no scopes; audience me") for value in ("me", ["me"])),
+        ({"scope": f"read {encoded(JWT_HEADER)[:12]} write"}, "scope read *** write; no audience"),
+        ({"sub": "alice", "email": "alice@example.com"}, "no scopes; no audience"),
+    ],
+)
+def test_rights_are_shown(claims: object, shown: str) -> None:
+    """Every claim that grants rights is shown, without a piece of the key, and no claim that names a user."""
+    detail = f"has no exp, so it does not expire by itself; {shown}"
+    assert checked(jwt(claims)) == ("jwt", "ok", detail, "")
 
 
 def test_failing_key_shows_its_rights() -> None:
     """The line about an expired key shows its scope and audience, too."""
-    assert checked(jwt({"exp": 1, "scope": "read", "aud": "me"})).detail.endswith("; scope read; audience me")
+    detail = "expired 2 hours ago; scope read; audience me"
+    assert checked(jwt({"exp": NOW - 7200, "scope": "read", "aud": "me"})).detail == detail
 
 
 def test_text_of_claims_is_not_trusted() -> None:
@@ -198,21 +195,11 @@ def test_text_of_claims_is_not_trusted() -> None:
     assert len(detail) < 500
 
 
-def test_piece_of_the_key_in_a_claim_is_not_shown() -> None:
-    """A claim that repeats a part of the key is hidden like a server's text."""
-    assert "; scope read *** write;" in checked(jwt({"scope": f"read {encoded(JWT_HEADER)[:12]} write"})).detail
-
-
-def test_other_claims_are_not_shown() -> None:
-    """The report does not show whose key it is."""
-    assert "alice" not in checked(jwt({"sub": "alice", "email": "alice@example.com"})).detail
-
-
 def test_a_key_may_be_truncated_and_expired() -> None:
     """A truncated key is reported as expired, too, because the whole key would be refused."""
-    check = checked(jwt({"exp": NOW - 3600}, signature="c2lnbmF0dXJl"))
-    assert check.status == "fail"
-    assert check.detail.startswith(
-        "its signature has 12 characters, which no signature of its kind has; expired 60 minutes ago"
+    detail = (
+        "its signature has 12 characters, which no signature of its kind has; "
+        "expired 60 minutes ago; no scopes; no audience"
     )
-    assert check.remedy.count("; ") == 1
+    remedy = f"{COPY_AGAIN}; get a new key from its issuer"
+    assert checked(jwt({"exp": NOW - 3600}, signature="c2lnbmF0dXJl")) == ("jwt", "fail", detail, remedy)
