@@ -55,7 +55,7 @@ def make(request: pytest.FixtureRequest) -> Callable[[], BearerEnvAuth]:
 
 
 class TestObject:
-    """Immutable, hashable, equal by configuration, picklable and copyable."""
+    """Auth objects are immutable, hashable, equal by configuration, picklable and copyable."""
 
     def test_equal_arguments_make_equal_objects(self, make: Callable[[], BearerEnvAuth]) -> None:
         """Objects made alike are equal and have equal hashes; objects made differently are unequal."""
@@ -151,7 +151,7 @@ class TestObject:
 
 
 class TestRequest:
-    """What happens to the request."""
+    """What the auth does to a request that is prepared."""
 
     @pytest.mark.parametrize(
         ("url", "headers"),

@@ -78,7 +78,7 @@ REFUSED: dict[str, list[str]] = {
 
 @pytest.mark.parametrize(("mistake", "raw"), [(mistake, raw) for mistake, raws in REFUSED.items() for raw in raws])
 def test_a_mistake_is_refused_and_named(mistake: str, raw: str) -> None:
-    """What is surely no key is refused, and the message names the mistake."""
+    """What cannot be a key is refused, and the message names the mistake."""
     with pytest.raises(InvalidKeyError) as caught:
         parse(raw, "provider vault")
     problem = caught.value.problem

@@ -77,7 +77,7 @@ class ClientContract(ABC):
         assert authorizations(server) == [OLD]
 
     def test_broken_connection_shows_no_key(self, serve: Serve, ca: str) -> None:
-        """A traceback with the variables of every frame, those of urllib3 among them, does not have the key."""
+        """A traceback with the local variables of all frames, including those of urllib3, has no key."""
 
         def app(request: Request) -> Reply:
             raise ConnectionAbortedError
@@ -109,7 +109,7 @@ class ClientContract(ABC):
             assert_hidden(pickle.dumps(response.request.headers).decode("latin-1"))
 
     def test_missing_key_sends_nothing(self, serve: Serve, ca: str) -> None:
-        """The exception says which variable is not set, also where the client has wrapped it."""
+        """The exception says which variable is not set, even if the client wraps it."""
         server = self.serve_to(serve, KEY)
         with pytest.raises(self.missing, match="BEARER_TOKEN"):
             self.call(server.url(""), ca, BearerEnvAuth())
