@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -440,7 +440,7 @@ class TestFindProgram:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[int]:
+def opened(path: Path) -> Generator[int, None, None]:
     """Open a file with open_to_read, and close it in the end."""
     descriptor = platforms.open_to_read(str(path))
     try:
