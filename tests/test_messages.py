@@ -157,6 +157,11 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     ),
     (
         TypeError,
+        "prefix 1 is bytes: give a URL such as https://api.example.com/v1/",
+        [mounted({b"https://a.example/": BASIC})],
+    ),
+    (
+        TypeError,
         "what is mounted at prefix 1 is tuple: give an auth object",
         [mounted({"https://a.example": ("u", "p")})],
     ),

@@ -70,10 +70,12 @@ def test_an_error_leaves_the_request_unchanged(key_env: str) -> None:
     mounts = MountedAuth({"http://tgw.local/": BearerEnvAuth(key_env), "https://tgw.local/": BearerEnvAuth("NO_KEY")})
     for url, error in (("http://tgw.local/", InsecureTransportError), ("https://tgw.local/", MissingKeyError)):
         request = requests.Request("GET", url, hooks={"response": print}).prepare()
+        hooks = request.hooks
         with pytest.raises(error) as caught:
             request.prepare_auth(mounts)
         assert caught.value.request is request
-        assert request.hooks == {"response": [print]}
+        assert request.hooks is hooks
+        assert hooks == {"response": [print]}
         assert "Authorization" not in request.headers
 
 
