@@ -1,4 +1,4 @@
-"""What the tests share: keys, apps for the loopback server, a vault, a forward proxy."""
+"""What the tests share: keys, apps for the loopback server, a provider, a forward proxy, mounts."""
 
 from __future__ import annotations
 
@@ -15,34 +15,41 @@ import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 import requests
+from requests.auth import AuthBase
 
-from requests_bearer_env import BearerEnvAuth
+from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.demo.server import Reply, Request, Server
 
-#: The key of most tests: it must be found nowhere but on the wire.
+#: The key of most tests; only a request on the wire may show it.
 KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 OTHER_KEY = "sk-ROTATED-0123456789.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+App = Callable[[Request], Reply]
 Serve = Callable[..., Server]
-
 
 OLD, NEW = f"Bearer {KEY}", f"Bearer {OTHER_KEY}"
 
 
 class Vault:
-    """A provider whose key is rotated as soon as it has been asked once."""
+    """A provider that gives the next answer at each call, and the last one from then on.
 
-    def __init__(self, *keys: str | None) -> None:
-        self.keys = list(keys)
+    An answer that is an exception is raised, and one that is a function is called.
+    """
+
+    def __init__(self, *answers: object) -> None:
+        self.answers = list(answers)
         self.calls = 0
 
-    def __call__(self) -> str | None:
+    def __call__(self) -> Any:
         self.calls += 1
-        return self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer() if callable(answer) else answer
 
 
 def statuses(response: requests.Response) -> list[int]:
@@ -50,13 +57,24 @@ def statuses(response: requests.Response) -> list[int]:
     return [*(earlier.status_code for earlier in response.history), response.status_code]
 
 
-#: Two names of the same machine, and so two origins.
+#: Two names of this machine, which make two origins.
 HERE, THERE = "localhost", "127.0.0.1"
 
 
-def redirect(location: Callable[[], str], status: int = 302) -> Callable[[Request], Reply]:
-    """An app that sends every request elsewhere."""
+def redirect(location: Callable[[], str], status: int = 302) -> App:
+    """An app that redirects every request."""
     return lambda request: Reply(status, headers=(("Location", location()),))
+
+
+def redirecting(serve: Serve, app: App, host: str = "127.0.0.1", status: int = 302) -> tuple[Server, Server]:
+    """Start a server that redirects every request to a second one with an app, and return both."""
+    second = serve(app)
+    return serve(redirect(lambda: second.url(host=host), status)), second
+
+
+def routed(target: str, app: App, others: App) -> App:
+    """An app that passes requests for one target to an app, and all others to another app."""
+    return lambda request: (app if request.target == target else others)(request)
 
 
 def netrc(home: Path, host: str) -> None:
@@ -72,7 +90,7 @@ def python(code: str, *arguments: str) -> list[str]:
 
 
 def lowest_free_descriptor() -> int:
-    """The file descriptor that is opened next: it moves up if one is left open."""
+    """Return the file descriptor that is opened next; it is higher if one was left open."""
     reader, writer = os.pipe()
     os.close(reader)
     os.close(writer)
@@ -80,7 +98,7 @@ def lowest_free_descriptor() -> int:
 
 
 def make_program(folder: Path, name: str, code: str) -> Path:
-    """Make a program of that name that runs some Python: a batch file on Windows, as gcloud is one."""
+    """Write a program that runs some Python: a batch file on Windows, as gcloud is there."""
     if os.name == "nt":
         (folder / f"{name}.py").write_text(code)
         path = folder / f"{name}.cmd"
@@ -107,7 +125,7 @@ def jwt(claims: object, header: object = JWT_HEADER, signature: str = "c2ln" * 8
 
 
 def authorized(auth: BearerEnvAuth, url: str = "https://api.example/") -> str:
-    """The Authorization header of a prepared request, as a plain str."""
+    """Prepare a request and return its Authorization header as a plain str."""
     return str(requests.Request("GET", url, auth=auth).prepare().headers["Authorization"])
 
 
@@ -116,18 +134,17 @@ def authorizations(server: Server) -> list[str | None]:
     return [request.headers.get("Authorization") for request in server.seen]
 
 
-def keyed(*keys: str) -> Callable[[Request], Reply]:
-    """An app that answers 200 to these keys and 401 to anything else."""
-
-    def app(request: Request) -> Reply:
-        known = request.headers.get("Authorization") in {f"Bearer {key}" for key in keys}
-        return Reply(200, b"welcome") if known else Reply(401, b"who are you?")
-
-    return app
+REFUSAL = Reply(401, b"who are you?")
 
 
-def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> Callable[[Request], Reply]:
-    """An app that has one answer; ``WWW_Authenticate=`` is a header."""
+def keyed(*keys: str, refusal: Reply = REFUSAL) -> App:
+    """An app that answers 200 to these keys, and refuses anything else."""
+    accepted = {f"Bearer {key}" for key in keys}
+    return lambda request: Reply(200, b"welcome") if request.headers.get("Authorization") in accepted else refusal
+
+
+def always(status: int, body: bytes | Iterator[bytes] = b"", **headers: str) -> App:
+    """An app that gives one answer to every request; an argument such as ``WWW_Authenticate=`` is a header."""
     reply = Reply(status, body, tuple((name.replace("_", "-"), value) for name, value in headers.items()))
     return lambda _: reply
 
@@ -162,7 +179,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """Answers every plain request with 401 itself, for what matters is what it has seen."""
+    """A forward proxy that tunnels CONNECT, and answers 401 to every plain request: tests look at what it saw."""
 
     daemon_threads = False
 
@@ -186,6 +203,41 @@ class Proxy(socketserver.ThreadingTCPServer):
 
 
 def frames_of(error: BaseException) -> list[types.FrameType]:
-    """The frames of the package, but not of the tests, that an exception passed."""
+    """Return the frames of this package that an exception passed, without those of the tests."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return [frame for frame in frames if str(frame.f_globals.get("__name__")).startswith("requests_bearer_env")]
+
+
+class Named(AuthBase):
+    """An auth whose header names it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set the header."""
+        r.headers["Authorization"] = f"Named {self.name}"
+        return r
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and self.name == other.name
+
+
+MOUNTS = MountedAuth(
+    {
+        "https://tgw.local/": Named("root"),
+        "https://tgw.local/v1/internal/": Named("admin"),
+        "https://tgw.local/v1": Named("v1"),
+        "https://tgw.local:8443/": Named("port"),
+        "http://tgw.local/": Named("plain"),
+        "https://api.example/only/": Named("only"),
+        "https://BÜCHER.example/": Named("idna"),
+    }
+)
+
+
+def chosen(url: str, mounts: MountedAuth = MOUNTS, **options: Any) -> str | None:
+    """Return the name of the auth that authorises a request for a URL."""
+    prepared = requests.Request("GET", url, auth=mounts, **options).prepare()
+    header = prepared.headers.get("Authorization")
+    return None if header is None else str(header).removeprefix("Named ")

@@ -15,27 +15,27 @@ from requests_bearer_env.credential import Credential, describe_trimming, parse
 from requests_bearer_env.mistakes import explain_refusal
 
 VISIBLE = [chr(code) for code in range(0x21, 0x7F)]
-#: No character that a mistake begins with or needs.
+#: Keys without the characters that mistakes begin with or contain.
 PLAIN_KEYS = st.text(string.ascii_letters + string.digits + "-._~+/", min_size=1).map(lambda key: f"sk-{key}")
 WHITE = st.text(" \t\r\n\f\v\u00a0\u2003", max_size=4)
 
 
 def value(raw: str) -> str | None:
-    """What is sent for a raw value, as a plain str."""
+    """Return what is sent for a raw value, as a plain str."""
     credential = parse(raw, "a test")
     return None if credential is None else str(credential)
 
 
 def refusal(raw: str) -> str:
-    """The message a raw value is refused with."""
+    """Return the message that refuses a raw value."""
     with pytest.raises(InvalidKeyError) as caught:
         parse(raw, "a test")
     return str(caught.value)
 
 
 @given(PLAIN_KEYS, WHITE, WHITE)
-def test_only_what_is_around_a_key_is_trimmed(key: str, before: str, after: str) -> None:
-    """The header is the scheme, one space, and the key exactly as it was."""
+def test_white_space_around_a_key_is_trimmed(key: str, before: str, after: str) -> None:
+    """The header is the scheme, one space, and the key, unaltered."""
     assert value(before + key + after) == f"Bearer {key}"
 
 
@@ -45,7 +45,7 @@ def test_a_leading_scheme_is_dropped(key: str, scheme: str, space: str) -> None:
     assert value(scheme + space + key) == f"Bearer {key}"
 
 
-#: What the patterns for mistakes look for.
+#: The texts that the patterns of mistakes look for.
 PIECES = [
     *VISIBLE,
     *(
@@ -70,7 +70,7 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=60).map("".join))
 def test_visible_ascii_is_never_altered(key: str) -> None:
-    """No visible key is ever sent as another one, and only what `explain_refusal` names is refused."""
+    """A visible key is sent unaltered, or refused because of a mistake that `explain_refusal` names."""
     try:
         sent = value(key)
     except InvalidKeyError:
@@ -81,16 +81,16 @@ def test_visible_ascii_is_never_altered(key: str) -> None:
 
 
 @given(st.text(string.ascii_letters + string.digits + "-._~+/", min_size=1), st.integers(0, 2))
-def test_a_b64token_is_never_refused(token: str, padding: int) -> None:
-    """RFC 6750's own form of a key needs no closer look, except for the scheme alone."""
-    key = token + "=" * padding
+def test_a_b64token_is_never_refused(text: str, padding: int) -> None:
+    """Every b64token of RFC 6750 is sent as it is, except for the scheme's own word."""
+    key = text + "=" * padding
     if key.lower() != "bearer":
         assert value(key) == f"Bearer {key}"
 
 
 @given(st.text(max_size=60))
 def test_what_is_sent_is_a_well_formed_header(raw: str) -> None:
-    """Whatever a source has, the header is the scheme, one space and visible ASCII, or there is none."""
+    """For any text, the header is the scheme, one space and visible ASCII, or no header is made."""
     try:
         sent = value(raw)
     except InvalidKeyError:
@@ -124,7 +124,7 @@ def test_unusual_keys_are_sent_as_they_are(key: str) -> None:
     ],
 )
 def test_what_is_trimmed_is_described(raw: str, described: str) -> None:
-    """The doctor names each thing that was left out of a value, and nothing else."""
+    """The doctor names each part of a value that is not sent."""
     assert describe_trimming(raw) == described
 
 
@@ -136,7 +136,7 @@ def test_a_byte_order_mark_is_dropped() -> None:
 
 @pytest.mark.parametrize("raw", ["", " ", "\n", "\t \r\n", "\u00a0", "\ufeff", "\ufeff\n"])
 def test_blank_is_no_key(raw: str) -> None:
-    """Blank and unset are the same."""
+    """A blank value counts as unset."""
     assert value(raw) is None
 
 
@@ -168,20 +168,20 @@ def test_the_offending_character_is_named(raw: str, found: str) -> None:
 
 @pytest.mark.parametrize("raw", [" abc def ", "Bearer abc def", "\ufeffabc def\n"])
 def test_a_refusal_names_source_and_length(raw: str) -> None:
-    """The source and the length of what would be sent help to find the value, and reveal nothing of the key."""
+    """Both help to find the value, and reveal nothing of the key."""
     assert refusal(raw).startswith("the value of a test (7 characters) has SPACE ")
 
 
 @given(PLAIN_KEYS, st.sampled_from(["\n", " ", "\0", "\u200b", "é", "\udc80"]), PLAIN_KEYS)
 def test_a_refusal_shows_nothing_of_the_key(before: str, offender: str, after: str) -> None:
-    """Not even the offending character's neighbours are in the message."""
+    """The message has no part of the value, not even the neighbours of the offending character."""
     message = refusal(f"{before}{offender}{after}")
     assert before not in message
     assert after not in message
 
 
-def test_the_header_hides_itself() -> None:
-    """What prints a header's repr prints no key; neither do slices of it, as traceback printers make."""
+def test_repr_of_the_header_has_no_key() -> None:
+    """This includes the repr of slices, which traceback printers make of a long value."""
     credential = Credential("Bearer abc")
     for shown in (repr(credential), repr([credential]), f"{credential!r}", repr(credential[:9]), repr(credential[-3:])):
         assert "abc" not in shown
@@ -212,8 +212,8 @@ def test_a_pickle_of_the_header_has_no_key(protocol: int) -> None:
     assert pickle.loads(pickled) == "Bearer ***"
 
 
-def test_what_a_pickle_is_made_of_has_no_key() -> None:
-    """Whoever asks for it without pickle gets the mask."""
+def test_reduce_of_the_header_has_no_key() -> None:
+    """Code that calls the pickle methods itself gets the mask."""
     credential = Credential("Bearer abc")
     assert credential.__reduce__() == (str, ("Bearer ***",))
     assert credential.__getnewargs__() == ("Bearer ***",)

@@ -23,14 +23,14 @@ from requests_bearer_env.errors import COMMAND_LINE, HTTPIE, BearerAuthError, Ke
         (errors.UntrustedHostError, {errors.BearerAuthError}),
     ],
 )
-def test_the_tree_is_as_drawn(error: type[Exception], bases: set[type]) -> None:
-    """An except clause for a branch catches its leaves, and the docstring draws each of them."""
+def test_the_hierarchy_is_as_documented(error: type[Exception], bases: set[type]) -> None:
+    """An except clause for a class catches its subclasses, and the docstring draws each of them."""
     assert set(error.__bases__) == bases
     assert f"── {error.__name__}" in str(errors.__doc__)
 
 
 def test_a_message_is_problem_and_remedy() -> None:
-    """``str()`` is both in one sentence; an error without a remedy is its problem alone."""
+    """``str()`` joins both with a colon; an error without a remedy is its problem alone."""
     request = requests.Request("GET", "https://a.example/").prepare()
     error = BearerAuthError("seen", "do", request=request)
     assert (error.problem, error.remedy, str(error)) == ("seen", "do", "seen: do")
@@ -52,7 +52,7 @@ def test_a_message_is_problem_and_remedy() -> None:
         ),
     ],
 )
-def test_a_remedy_names_the_options_of_its_reader(remedy: str, python: str, command_line: str, httpie: str) -> None:
+def test_a_remedy_names_the_readers_options(remedy: str, python: str, command_line: str, httpie: str) -> None:
     """A copy for another user interface differs in the names of the options alone."""
     error = KeySourceError("seen", remedy, host="a.example")
     assert str(error) == f"seen: {python}"
@@ -63,7 +63,7 @@ def test_a_remedy_names_the_options_of_its_reader(remedy: str, python: str, comm
 
 
 def test_a_copy_keeps_the_cause_alone() -> None:
-    """The copy has the cause, but neither the traceback nor the request, whose frames and headers may hold a key."""
+    """The traceback's frames and the request's headers may hold a key, so a copy has neither."""
     error = KeySourceError("seen", request=requests.Request("GET", "https://a.example/").prepare())
     cause = OSError()
     with pytest.raises(KeySourceError) as caught:
@@ -74,7 +74,7 @@ def test_a_copy_keeps_the_cause_alone() -> None:
     assert copied.request is None
 
 
-def test_a_pickled_error_says_the_same() -> None:
+def test_a_pickled_error_keeps_its_message() -> None:
     """An error of a worker process reaches its parent with problem, remedy and message."""
     error = KeySourceError("seen", "give {allow_http}", host="a.example")
     copied = pickle.loads(pickle.dumps(error))

@@ -49,7 +49,7 @@ def run(argv: Any, **options: Any) -> Call:
 
 
 def print_key() -> str:
-    """A provider."""
+    """Return a key."""
     return KEY
 
 
@@ -160,6 +160,11 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     ),
     (
         TypeError,
+        "prefix 1 is bytes: give a URL such as https://api.example.com/v1/",
+        [mounted({b"https://a.example/": BASIC})],
+    ),
+    (
+        TypeError,
         "what is mounted at prefix 1 is tuple: give an auth object",
         [mounted({"https://a.example": ("u", "p")})],
     ),
@@ -209,7 +214,7 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
 
 @pytest.mark.parametrize(("error", "message", "call"), [(*row, call) for *row, calls in WRONG for call in calls])
 def test_a_wrong_argument_is_refused(error: type[Exception], message: str, call: Call) -> None:
-    """A wrong argument raises when the object is made, and the whole message is as here."""
+    """A wrong argument raises when the object is made, with exactly this message."""
     with pytest.raises(error) as caught:
         call()
     assert type(caught.value) is error
@@ -226,7 +231,7 @@ def provide(value: object) -> Call:
 
 
 def fail() -> str:
-    """A provider that fails."""
+    """Raise what a failing provider raises."""
     raise OSError(KEY)
 
 
@@ -395,7 +400,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     ),
 ]
 
-#: Those whose files, signals or system's words Windows does not have.
+#: Sources whose files, signals or error texts Windows does not have.
 POSIX_SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     (KeySourceError, "the path of the key's file is too long: give a path, not the key itself", auth(file="k" * 5000)),
     *((KeySourceError, f"file {path} {NOT_REGULAR}", auth(file=path)) for path in ("pipe", "s")),
@@ -438,7 +443,7 @@ POSIX_SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
 
 @pytest.fixture
 def irregular_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A pipe and a socket in the working directory, where the system has such."""
+    """Make a named pipe and a socket in the working directory, if the system has them."""
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
         if os.name != "nt":
@@ -451,7 +456,7 @@ def irregular_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
     ("error", "message", "make"),
     [*SOURCES, *(pytest.param(*row, marks=pytest.mark.posix("words and files")) for row in POSIX_SOURCES)],
 )
-def test_a_failing_source_is_reported_whole(
+def test_a_failing_source_has_its_message(
     error: type[BearerAuthError],
     message: str,
     make: Call,
@@ -459,7 +464,7 @@ def test_a_failing_source_is_reported_whole(
     tmp_path: Path,
     irregular_files: None,
 ) -> None:
-    """A source that has no key, or fails, raises when a request is prepared, and the whole message is as here."""
+    """A source that fails or has no key raises when a request is prepared, with exactly this message."""
     for name, value in {
         "BLANK_KEY": " ",
         "BOTH_KEY": "a",
@@ -533,7 +538,7 @@ DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str]
 
 
 @pytest.mark.parametrize(("error", "message", "hosts", "allow_http", "url"), DESTINATIONS)
-def test_a_forbidden_url_is_reported_whole(
+def test_a_forbidden_url_has_its_message(
     error: type[BearerAuthError],
     message: str,
     hosts: list[str] | None,
@@ -541,7 +546,7 @@ def test_a_forbidden_url_is_reported_whole(
     url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A URL that the key must not be sent to raises; no message shows a path, a query or a password."""
+    """A forbidden URL raises with exactly this message, which shows no path, query or password."""
     monkeypatch.setenv("http_proxy", "http://user:hunter2@proxy.example:3128")
     with pytest.raises(error) as caught:
         Destination(hosts, allow_http).check(url)

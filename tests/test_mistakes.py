@@ -78,7 +78,7 @@ REFUSED: dict[str, list[str]] = {
 
 @pytest.mark.parametrize(("mistake", "raw"), [(mistake, raw) for mistake, raws in REFUSED.items() for raw in raws])
 def test_a_mistake_is_refused_and_named(mistake: str, raw: str) -> None:
-    """What is surely no key is refused, and the message names the mistake."""
+    """What cannot be a key is refused, and the message names the mistake."""
     with pytest.raises(InvalidKeyError) as caught:
         parse(raw, "provider vault")
     problem = caught.value.problem
@@ -87,14 +87,14 @@ def test_a_mistake_is_refused_and_named(mistake: str, raw: str) -> None:
 
 
 SENT = [
-    # References that some program resolves, if they are references.
+    # Texts that may be references which a program resolves.
     "vault:secret/data/tgw#key",
     "os.environ/OPENAI_API_KEY",
     "arn:aws:secretsmanager:eu-west-1:123456789012:secret:tgw-AbCdEf",
     "/run/secrets/tgw_api_key",
     "$TGW_KEY",
     "%TGW_KEY%",
-    # Keys that were copied with too much or too little, or are passwords.
+    # Keys with a character too many or too few, or passwords.
     '"abc',
     "abc'",
     "\"abc'",
@@ -152,12 +152,12 @@ SENT = [
 
 @pytest.mark.parametrize("key", SENT)
 def test_what_may_be_a_key_is_sent_unaltered(key: str) -> None:
-    """Some server may have issued it, so `check` may warn of it, but the request is sent."""
+    """A server may have issued such a key, so at most `check` warns of it."""
     credential = parse(key, "provider vault")
     assert str(credential) == f"Bearer {key}"
 
 
-def test_json_that_is_too_deep_is_no_json() -> None:
-    """A value that the JSON parser gives up on does not end the request."""
+def test_json_beyond_the_parsers_depth_is_sent() -> None:
+    """The RecursionError of the JSON parser does not reach the caller."""
     depth = 15_000
     assert str(parse("[" * depth + "]" * depth, "provider vault")) == "Bearer " + "[" * depth + "]" * depth

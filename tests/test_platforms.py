@@ -1,7 +1,8 @@
-"""What differs by platform: the side of this system for real, the other with a fake system."""
+"""What differs by platform: this system as it is, and the other one with a fake system."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import io
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,14 +24,10 @@ from typing import Any
 import pytest
 
 from requests_bearer_env import platforms
+from tests.helpers import python
 
-#: Longer than any test may take; a program that sleeps so long has to be ended.
+#: Longer than any test may take, so a program that sleeps for so long has to be ended.
 LONG = 20
-
-
-def python(code: str, *arguments: str) -> list[str]:
-    """A command line that runs some Python."""
-    return [sys.executable, "-I", "-S", "-c", code, *arguments]
 
 
 def start(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -40,22 +37,22 @@ def start(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    """The first true value of a condition."""
+    """Return the first true value of a condition."""
     for _ in range(LONG * 100):
         if value := condition():
             return value
         time.sleep(0.01)
-    raise AssertionError("it has not come about")
+    raise AssertionError("the condition has not become true")
 
 
 def ended(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the exit status of a program."""
+    """Wait for a program to end, and return its exit status."""
     wait_for(lambda: platforms.exit_status(process) is not None)
     return process.returncode
 
 
 def read_all(pipe: io.FileIO) -> bytes:
-    """What comes through a pipe until its end."""
+    """Read a pipe to its end."""
     data = b""
     while (chunk := wait_for(lambda: (platforms.read_available(pipe),))[0]) != b"":
         data += chunk or b""
@@ -64,12 +61,12 @@ def read_all(pipe: io.FileIO) -> bytes:
 
 @pytest.fixture
 def posix(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the system for POSIX."""
+    """Make the system seem to be POSIX."""
     monkeypatch.setattr(platforms, "WINDOWS", False)
 
 
 class FakeWindows:
-    """The parts of Windows that the module uses."""
+    """The functions of Windows that the module calls."""
 
     def __init__(self) -> None:
         self.assigned = self.terminated = 1
@@ -146,7 +143,7 @@ class FakeWindows:
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> FakeWindows:
-    """Take the system for a Windows whose functions do as the test says."""
+    """Make the system seem to be a Windows whose functions do what the test says."""
     fake = FakeWindows()
     monkeypatch.setattr(platforms, "WINDOWS", True)
     for name in ("_winapi", "msvcrt"):
@@ -170,8 +167,8 @@ def pipe() -> Iterator[tuple[io.FileIO, int]]:
 class TestPipe:
     """open_pipe and read_available."""
 
-    def test_an_empty_pipe_is_nothing_yet(self, pipe: tuple[io.FileIO, int]) -> None:
-        """Reading does not wait for a writer that is silent; None is not the end."""
+    def test_an_empty_pipe_returns_none(self, pipe: tuple[io.FileIO, int]) -> None:
+        """Reading does not wait for the writer; None is not the end."""
         assert platforms.read_available(pipe[0]) is None
         os.write(pipe[1], b"abc")
         assert platforms.read_available(pipe[0]) == b"abc"
@@ -179,19 +176,19 @@ class TestPipe:
         os.close(pipe[1])
 
     def test_a_closed_pipe_is_read_to_its_end(self, pipe: tuple[io.FileIO, int]) -> None:
-        """What was written before the writer closed it is still there; then comes b""."""
+        """What was written before the writer closed the pipe is read first, then b"" is the end."""
         os.write(pipe[1], b"abc")
         os.close(pipe[1])
         assert [platforms.read_available(pipe[0]) for _ in range(3)] == [b"abc", b"", b""]
 
     def test_no_more_than_size_is_read(self, pipe: tuple[io.FileIO, int]) -> None:
-        """The caller limits what it takes from an endless output."""
+        """The caller limits what it reads of endless output."""
         os.write(pipe[1], b"abcde")
         os.close(pipe[1])
         assert [platforms.read_available(pipe[0], 3) for _ in range(3)] == [b"abc", b"de", b""]
 
-    def test_a_programs_output_comes_through(self, pipe: tuple[io.FileIO, int]) -> None:
-        """Popen takes the descriptor as stdout; the pipe ends when the program does."""
+    def test_a_programs_output_is_read(self, pipe: tuple[io.FileIO, int]) -> None:
+        """Popen accepts the descriptor as stdout, and the pipe ends when the program does."""
         process = start(python("print('x' * 100_000)"), stdout=pipe[1])
         os.close(pipe[1])
         assert read_all(pipe[0]).strip() == b"x" * 100_000
@@ -199,13 +196,13 @@ class TestPipe:
 
     @pytest.mark.posix("os.read")
     def test_os_read_is_not_used(self, pipe: tuple[io.FileIO, int], monkeypatch: pytest.MonkeyPatch) -> None:
-        """Eventlet replaces os.read() by one that waits until there is something."""
+        """Eventlet replaces os.read() with a function that waits for data."""
         monkeypatch.setattr("os.read", pytest.fail)
         assert platforms.read_available(pipe[0]) is None
         os.close(pipe[1])
 
     def test_windows_looks_before_it_reads(self, windows: FakeWindows) -> None:
-        """A read would wait: it is done only for bytes that are there, and no more of them."""
+        """A read would block, so only bytes that PeekNamedPipe reports are read."""
         reader, writer = platforms.open_pipe()
         os.write(writer, b"abcde")
         windows.peeked = [0, 3, 5, None]
@@ -217,17 +214,17 @@ class TestPipe:
 class TestExitStatus:
     """exit_status."""
 
-    def test_none_while_it_runs(self) -> None:
-        """Asking does not wait, and the status stays known."""
+    def test_a_running_program_has_none(self) -> None:
+        """Asking does not wait, and a status that was returned stays known."""
         process = start(python("input(); raise SystemExit(3)"), stdout=subprocess.DEVNULL)
-        process.wait()  # it has no input
+        process.wait()  # input() raises EOFError
         assert platforms.exit_status(process) == 1
         process = start(python(f"import time; time.sleep({LONG})"))
         with platforms.process_group(process):
             assert platforms.exit_status(process) is None
 
-    def test_the_status_is_the_programs(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Popen knows it as well, and the system is not asked again: the number may be another program's."""
+    def test_the_status_is_kept_in_popen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The system is not asked twice: the process number may be another program's by then."""
         process = start(python("raise SystemExit(3)"))
         assert ended(process) == 3
         monkeypatch.setattr("os.waitpid", pytest.fail)
@@ -235,13 +232,13 @@ class TestExitStatus:
 
     @pytest.mark.posix("signals")
     def test_a_signal_is_a_negative_status(self) -> None:
-        """As Popen has it."""
+        """The status is that of Popen."""
         process = start(python("import os; os.kill(os.getpid(), 9)"))
         assert ended(process) == -9
 
     @pytest.mark.posix("waitpid for any child")
-    def test_a_status_that_was_taken_is_lost(self) -> None:
-        """Popen.poll() would report success."""
+    def test_a_lost_status_raises(self) -> None:
+        """Popen.poll() would report success for a status that other code has collected."""
         process = start(python("raise SystemExit(3)"))
         os.waitpid(process.pid, 0)
         for _ in range(2):
@@ -251,7 +248,7 @@ class TestExitStatus:
 
     @pytest.mark.posix("SIGCHLD")
     def test_an_ignored_sigchld_loses_the_status(self) -> None:
-        """The system keeps no status then."""
+        """The system keeps no status if SIGCHLD is ignored."""
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         try:
             process = start(python("raise SystemExit(3)"))
@@ -262,7 +259,7 @@ class TestExitStatus:
             signal.signal(signal.SIGCHLD, before)
 
     def test_a_status_from_the_event_loop_counts(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The loop of gevent waits for children itself, and sets the status between two instructions here."""
+        """The event loop of gevent waits for children itself, and may set the status at any moment."""
         process = SimpleNamespace(pid=1, returncode=None)
 
         def waitpid(pid: int, options: int) -> tuple[int, int]:
@@ -274,7 +271,7 @@ class TestExitStatus:
         assert platforms.exit_status(process) == 4  # type: ignore[arg-type]
 
     def test_windows_asks_popen(self, windows: FakeWindows) -> None:
-        """There a status belongs to the handle, and nobody can take it away."""
+        """On Windows the status belongs to the handle, so no other code can collect it."""
         process = SimpleNamespace(poll=iter([None, 3]).__next__)
         assert platforms.exit_status(process) is None  # type: ignore[arg-type]
         assert platforms.exit_status(process) == 3  # type: ignore[arg-type]
@@ -284,22 +281,22 @@ class TestStartOptions:
     """start_options."""
 
     def test_posix_starts_a_session(self, posix: None) -> None:
-        """Its process group can be killed as a whole."""
+        """The process group of the session can be killed as a whole."""
         assert platforms.start_options() == {"start_new_session": True}
 
     @pytest.mark.parametrize(("console", "options"), [(True, {}), (False, {"creationflags": 0x0800_0000})])
     def test_windows_opens_no_window(self, windows: FakeWindows, console: bool, options: dict[str, Any]) -> None:
-        """With a console, the program uses that: its standard error is to be seen there."""
+        """A program that shares a console shows its standard error there."""
         windows.console = console
         assert platforms.start_options() == options
 
-    def test_without_stderr_it_goes_nowhere(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        """pythonw.exe has none, and a descriptor that is not open must not be inherited."""
+    def test_without_stderr_it_is_discarded(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """pythonw.exe has no stderr, and a descriptor that is not open must not be inherited."""
         monkeypatch.setattr(sys, "stderr", None)
         assert platforms.start_options() == {"start_new_session": True, "stderr": subprocess.DEVNULL}
 
     def test_stderr_passes_through(self) -> None:
-        """A password manager says there that one is not signed in."""
+        """A password manager reports on stderr that the user is not signed in."""
         code = (
             "import subprocess, sys; from requests_bearer_env import platforms;"
             "subprocess.run([sys.executable, '-c', 'import sys; sys.stderr.write(\"locked\")'],"
@@ -309,43 +306,36 @@ class TestStartOptions:
         assert run.stderr == b"locked"
 
 
-#: Starts a program of its own that beats into a file, and waits for it.
-PARENT = """
-import subprocess, sys
-beat = "import sys, time\\nwhile True: open(sys.argv[1], 'a').write('x'); time.sleep(0.02)"
-subprocess.run([sys.executable, "-I", "-S", "-c", beat, sys.argv[1]])
-"""
+#: Starts a program of its own, and waits for it.
+PARENT = "import subprocess, sys; subprocess.run(sys.argv[1:])"
 
-
-def size(path: Path) -> int:
-    """The size of a file that may not exist yet."""
-    return path.stat().st_size if path.exists() else 0
+#: Starts a program of its own, and ends before it.
+STARTER = "import subprocess, sys; subprocess.Popen(sys.argv[1:])"
 
 
 class TestProcessGroup:
     """process_group."""
 
-    def test_its_own_children_are_ended_too(self, tmp_path: Path) -> None:
-        """Nothing is left of a program that took too long."""
-        path = tmp_path / "beats"
-        process = start(python(PARENT, str(path)))
+    def test_its_own_children_are_ended_too(self, pipe: tuple[io.FileIO, int]) -> None:
+        """Nothing is left of a program that took too long, so its output ends."""
+        child = python(f"import time; print('begin', flush=True); time.sleep({LONG}); print('end')")
+        process = start(python(PARENT, *child), stdout=pipe[1])
+        os.close(pipe[1])
         with platforms.process_group(process):
-            wait_for(lambda: size(path))
+            assert wait_for(lambda: platforms.read_available(pipe[0])).strip() == b"begin"
         assert process.returncode not in (None, 0)
-        time.sleep(0.1)  # one beat may still be under way
-        before = size(path)
-        time.sleep(0.3)
-        assert size(path) == before
+        assert read_all(pipe[0]) == b""
 
-    def test_children_that_outlive_it_are_left(self, tmp_path: Path) -> None:
-        """A password manager may start an agent that stays: only a time-out ends that."""
-        path = tmp_path / "beats"
-        beats = f"import time\nfor _ in range(100): open({str(path)!r}, 'a').write('x'); time.sleep(0.02)"
-        process = start(python("import subprocess, sys; subprocess.Popen(sys.argv[1:])", *python(beats)))
+    def test_children_that_outlive_it_are_left(self, pipe: tuple[io.FileIO, int], tmp_path: Path) -> None:
+        """A password manager may start an agent that stays; only a time-out ends it."""
+        path = tmp_path / "proceed"
+        child = python(f"import os, time\nwhile not os.path.exists({str(path)!r}): time.sleep(0.01)\nprint('end')")
+        process = start(python(STARTER, *child), stdout=pipe[1])
+        os.close(pipe[1])
         with platforms.process_group(process):
             assert ended(process) == 0
-            before = size(path)
-        wait_for(lambda: size(path) > before + 5)
+        path.touch()
+        assert read_all(pipe[0]).strip() == b"end"
 
     def test_what_has_ended_is_not_killed(self) -> None:
         """What has been waited for is not killed: its number may be another program's."""
@@ -354,7 +344,7 @@ class TestProcessGroup:
             pass
 
     def test_without_a_group_it_is_killed_alone(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The kernel of macOS refuses to kill a group of which only a zombie is left."""
+        """The kernel of macOS refuses to kill a group in which only a zombie is left."""
 
         def killpg(pid: int, number: int) -> None:
             raise PermissionError
@@ -367,10 +357,10 @@ class TestProcessGroup:
         assert process.returncode not in (None, 0)
 
     @pytest.mark.parametrize("error", [PermissionError, subprocess.TimeoutExpired("sudo", 1)])
-    def test_what_cannot_be_killed_is_left(
+    def test_an_unkillable_program_is_abandoned(
         self, posix: None, monkeypatch: pytest.MonkeyPatch, error: BaseException
     ) -> None:
-        """Waiting for it would take as long as it likes."""
+        """Waiting for it could block forever."""
         waited: list[float] = []
 
         def wait(timeout: float) -> None:
@@ -385,7 +375,7 @@ class TestProcessGroup:
 
     @pytest.mark.parametrize(("job", "terminated", "killed"), [(1, 1, 0), (1, 0, 1), (0, 1, 1)])
     def test_windows_ends_the_job(self, windows: FakeWindows, job: int, terminated: int, killed: int) -> None:
-        """Where the system refuses the job, the program itself is killed."""
+        """If the system refuses the job, the program alone is killed."""
         windows.assigned, windows.terminated = job, terminated
         kills: list[int] = []
         process: Any = SimpleNamespace(pid=5, returncode=None, kill=lambda: kills.append(5), wait=lambda timeout: 1)
@@ -395,8 +385,8 @@ class TestProcessGroup:
         assert len(kills) == killed
         assert windows.closed == [1005, 7], "no handle is left"
 
-    def test_windows_needs_no_job_for_what_is_gone(self, windows: FakeWindows) -> None:
-        """A program that has ended already cannot be opened."""
+    def test_windows_needs_no_job_after_the_end(self, windows: FakeWindows) -> None:
+        """A program that has ended cannot be opened."""
         with platforms.process_group(SimpleNamespace(pid=0, returncode=1)):  # type: ignore[arg-type]
             pass
         assert windows.closed == []
@@ -405,8 +395,8 @@ class TestProcessGroup:
 class TestFindProgram:
     """find_program and unsafe_for_batch."""
 
-    def test_posix_finds_it_by_itself(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Popen looks through PATH."""
+    def test_posix_returns_the_name(self, posix: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Popen searches the PATH itself."""
         monkeypatch.setattr(shutil, "which", pytest.fail)
         assert platforms.find_program("gcloud") == "gcloud"
 
@@ -414,111 +404,112 @@ class TestFindProgram:
     def test_windows_finds_batch_files(
         self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, found: str | None, path: str
     ) -> None:
-        """Popen alone adds nothing but .exe; what is not found keeps its name, for the message."""
+        """Popen alone adds only .exe; a program that is not found keeps its name, for the message."""
         monkeypatch.setattr(shutil, "which", {"gcloud": found}.get)
         assert platforms.find_program("gcloud") == path
 
     @pytest.mark.windows("batch files")
     def test_a_batch_file_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """By its bare name, found on the PATH."""
+        """A batch file on the PATH is found by its name without the ending."""
         (tmp_path / "fakecloud.cmd").write_text("@echo %1\n")
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-        run = subprocess.run([platforms.find_program("fakecloud"), "token"], capture_output=True, check=True)
-        assert run.stdout.split() == [b"token"]
+        run = subprocess.run([platforms.find_program("fakecloud"), "abc"], capture_output=True, check=True)
+        assert run.stdout.split() == [b"abc"]
 
     @pytest.mark.parametrize("character", '&|<>^%!"\n\r\x1a')
-    def test_what_cmd_would_interpret_is_found(self, windows: FakeWindows, character: str) -> None:
-        """cmd.exe runs ``a&calc`` as two commands; the index tells which part it is in."""
+    def test_characters_for_cmd_are_found(self, windows: FakeWindows, character: str) -> None:
+        """cmd.exe runs ``a&calc`` as two commands; the result is the index of the argument."""
         assert platforms.unsafe_for_batch([r"C:\gcloud.CMD", "auth", f"a{character}b"]) == 2
 
     @pytest.mark.parametrize("name", ["x.cmd", "X.BAT", "x.bat. ."])
     def test_each_batch_file_is_known(self, windows: FakeWindows, name: str) -> None:
-        """By its ending in any case; Windows drops dots and spaces from the end."""
+        """The case of the ending does not matter, and Windows ignores dots and spaces after it."""
         assert platforms.unsafe_for_batch([name, "&"]) == 1
         assert platforms.unsafe_for_batch([name, "a b", "--format=value(x)", r"C:\x", "\t", "\u20ac"]) is None
 
     def test_a_program_takes_any_argument(self, windows: FakeWindows) -> None:
-        """No cmd.exe is between it and its arguments."""
+        """A program that is not a batch file gets its arguments without cmd.exe."""
         assert platforms.unsafe_for_batch(["op.exe", "a&b"]) is None
 
     def test_posix_has_no_batch_files(self, posix: None) -> None:
-        """There the ending says nothing."""
+        """The ending has no meaning there."""
         assert platforms.unsafe_for_batch(["x.cmd", "a&b"]) is None
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Generator[int, None, None]:
+    """Open a file with open_to_read, and close it in the end."""
+    descriptor = platforms.open_to_read(str(path))
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 class TestOpenToRead:
     """open_to_read, is_sharing_violation and is_device_path."""
 
     def test_bytes_are_read_as_they_are(self, tmp_path: Path) -> None:
-        """No line end is translated, and Ctrl-Z is no end."""
+        """Line ends are not translated, and Ctrl-Z does not end the file."""
         (tmp_path / "key").write_bytes(b"a\r\nb\x1ac")
-        descriptor = platforms.open_to_read(str(tmp_path / "key"))
-        try:
+        with opened(tmp_path / "key") as descriptor:
             assert os.read(descriptor, 100) == b"a\r\nb\x1ac"
             assert not os.get_inheritable(descriptor)
-        finally:
-            os.close(descriptor)
 
     def test_an_open_file_can_be_removed(self, tmp_path: Path) -> None:
-        """A reader does not stand in the way of whoever rotates the key."""
+        """A reader does not block the program that rotates the key."""
         (tmp_path / "key").write_bytes(b"old")
-        descriptor = platforms.open_to_read(str(tmp_path / "key"))
-        try:
+        with opened(tmp_path / "key") as descriptor:
             (tmp_path / "key").unlink()
             assert os.read(descriptor, 100) == b"old"
-        finally:
-            os.close(descriptor)
 
     @pytest.mark.parametrize(("name", "error"), [("no", FileNotFoundError), ("a\0b", ValueError)])
-    def test_a_failure_is_the_systems(self, tmp_path: Path, name: str, error: type[Exception]) -> None:
-        """The kinds of errors are the same everywhere."""
+    def test_a_failed_open_raises(self, tmp_path: Path, name: str, error: type[Exception]) -> None:
+        """The exceptions are the same on every system."""
         with pytest.raises(error):
             platforms.open_to_read(str(tmp_path / name))
 
     @pytest.mark.posix("named pipes")
     def test_a_pipe_without_a_writer_opens(self, tmp_path: Path) -> None:
-        """It must not wait; whoever opened it then sees that it is no regular file."""
+        """Opening does not block; the caller then sees that it is not a regular file."""
         os.mkfifo(tmp_path / "pipe")
         os.close(platforms.open_to_read(str(tmp_path / "pipe")))
 
-    def test_windows_shares_it(self, windows: FakeWindows) -> None:
-        """For reading, writing and removing."""
+    def test_windows_shares_the_file(self, windows: FakeWindows) -> None:
+        """Other programs may read, write and remove the file meanwhile."""
         windows.descriptor = 5
         assert platforms.open_to_read("key") == 5
         assert windows.opened == [("key", 0x8000_0000, 7, None, 3, 0, None)]
         assert windows.closed == []
 
-    def test_a_file_that_windows_does_not_open_is_an_error(self, windows: FakeWindows) -> None:
-        """The system's number becomes an OSError."""
+    def test_windows_reports_a_failed_open(self, windows: FakeWindows) -> None:
+        """The error number of Windows becomes an OSError."""
         windows.handle = -1
         with pytest.raises(OSError, match="error 32"):
             platforms.open_to_read("key")
 
-    def test_windows_takes_no_null(self, windows: FakeWindows) -> None:
-        """The function would open the file whose path ends there."""
+    def test_windows_refuses_a_null(self, windows: FakeWindows) -> None:
+        """CreateFileW would open the file whose path ends at the NULL."""
         with pytest.raises(ValueError, match="null"):
             platforms.open_to_read("key\0.txt")
         assert windows.opened == []
 
     def test_a_path_may_have_any_letters(self, tmp_path: Path) -> None:
-        """A user's name is a part of many paths, and no code page has all letters."""
+        """Many paths contain a user's name, and no code page has all letters."""
         path = tmp_path / "Jürgen Ключ 鍵"
         path.write_bytes(b"abc")
-        descriptor = platforms.open_to_read(str(path))
-        try:
+        with opened(path) as descriptor:
             assert os.read(descriptor, 100) == b"abc"
-        finally:
-            os.close(descriptor)
 
     def test_windows_leaves_no_handle(self, windows: FakeWindows) -> None:
-        """Where there are too many descriptors, the handle is closed."""
+        """The handle is closed if no descriptor is left for it."""
         with pytest.raises(OSError, match="too many"):
             platforms.open_to_read("key")
         assert windows.closed == [21]
 
     @pytest.mark.windows("sharing modes")
     def test_an_exclusive_writer_is_a_violation(self, tmp_path: Path) -> None:
-        """It is told from a lack of permission."""
+        """It is not reported as a missing permission."""
         winapi: Any = sys.modules["_winapi"]
         (tmp_path / "key").write_bytes(b"old")
         handle = winapi.CreateFile(str(tmp_path / "key"), 0x4000_0000, 0, 0, 3, 0, 0)
@@ -530,15 +521,15 @@ class TestOpenToRead:
         assert platforms.is_sharing_violation(caught.value)
 
     @pytest.mark.parametrize(("number", "violation"), [(32, True), (33, True), (5, False), (None, False)])
-    def test_a_violation_has_its_numbers(self, number: int | None, violation: bool) -> None:
-        """Error 5 is access denied; no number is any other system's error."""
+    def test_a_sharing_violation_is_recognised(self, number: int | None, violation: bool) -> None:
+        """Error 5 is access denied; an OSError without a number is not from Windows."""
         error = OSError(errno.EACCES, "no")
         error.winerror = number  # type: ignore[attr-defined,unused-ignore]
         assert platforms.is_sharing_violation(error) is violation
 
     @pytest.mark.parametrize(("number", "invalid"), [(123, True), (2, False), (None, False)])
-    def test_an_invalid_name_has_its_number(self, number: int | None, invalid: bool) -> None:
-        """Windows tells it from a file that does not exist."""
+    def test_an_invalid_name_is_recognised(self, number: int | None, invalid: bool) -> None:
+        """Windows reports it with another number than a missing file."""
         error = OSError(errno.EINVAL, "no")
         error.winerror = number  # type: ignore[attr-defined,unused-ignore]
         assert platforms.is_invalid_name(error) is invalid
@@ -559,7 +550,7 @@ class TestOpenToRead:
     def test_a_device_is_known_by_its_path(
         self, monkeypatch: pytest.MonkeyPatch, windows: FakeWindows, path: str, device: bool
     ) -> None:
-        """Asking Windows what it is would connect to the pipe; POSIX has no such paths."""
+        """A system call would connect to the pipe; POSIX has no such paths."""
         assert platforms.is_device_path(path) is device
         monkeypatch.setattr(platforms, "WINDOWS", False)
         assert platforms.is_device_path(path) is False
@@ -584,7 +575,7 @@ class TestPaths:
     def test_a_path_is_expanded_as_by_os_path(
         self, monkeypatch: pytest.MonkeyPatch, on_windows: bool, path: str, posix: str, windows: str
     ) -> None:
-        """``%VAR%`` is a variable on Windows alone, and the home has another name there."""
+        """``%VAR%`` is a variable on Windows alone, where another variable names the home directory."""
         monkeypatch.setenv("WHERE", "/there")
         monkeypatch.setenv("HOME", "/home/me")
         monkeypatch.setenv("USERPROFILE", "/profile/me")
@@ -595,7 +586,7 @@ class TestPaths:
         ("path", "posix", "windows"),
         [("$NO/key", "$", "$"), ("%NO%/key", "", "%"), ("key 100%", "", ""), ("5% %/key", "", ""), ("key", "", "")],
     )
-    def test_a_variable_that_is_not_set_is_found(
+    def test_an_unset_variable_is_found(
         self, monkeypatch: pytest.MonkeyPatch, path: str, posix: str, windows: str
     ) -> None:
         """Only Windows has variables in percent signs."""
@@ -605,35 +596,35 @@ class TestPaths:
         assert platforms.unset_variable(path) == windows
 
     def test_no_home_leaves_the_path(self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A service may have none; the path is then one that does not exist."""
+        """A service may have no home directory; the path then does not exist."""
         for name in ("HOME", "USERPROFILE", "HOMEPATH", "HOMEDRIVE"):
             monkeypatch.delenv(name, raising=False)
         assert platforms.expand("~/key") == "~/key"
 
     def test_the_systems_own_rules_are_used(self) -> None:
-        """The module decides as Python does."""
+        """The module recognises Windows as Python does."""
         assert (os.path is ntpath) is platforms.WINDOWS
         assert (os.path is posixpath) is not platforms.WINDOWS
 
     @pytest.mark.parametrize(
         "text", [r"C:\nokey", "c:/nokey", r"$NOSUCH\key", r"\\host\share\key", "%APPDATA%/key", "//./pipe/key"]
     )
-    def test_a_windows_path_is_one_there_alone(
+    def test_a_windows_path_is_a_path_on_windows(
         self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, text: str
     ) -> None:
-        """A message may show it: it is no key."""
+        """A message may show such a path, because it cannot be a key."""
         assert platforms.looks_like_path(text)
         monkeypatch.setattr(platforms, "WINDOWS", False)
         assert not platforms.looks_like_path(text)
 
     @pytest.mark.parametrize("text", ["/9jabc==", "sk-abc", "ab:/x", "C:x", "%2Fabc/", "a/b"])
     def test_what_may_be_a_key_is_no_path(self, windows: FakeWindows, text: str) -> None:
-        """base64 may begin with a slash, and a key may have a colon in it."""
+        """A base64 key may begin with a slash, and a key may contain a colon."""
         assert not platforms.looks_like_path(text)
 
 
 class Terminal(io.StringIO):
-    """A terminal, or none."""
+    """An output that is a terminal, or is not."""
 
     def __init__(self, terminal: bool = True) -> None:
         super().__init__()
@@ -650,12 +641,14 @@ class TestColour:
     """colour."""
 
     def test_a_posix_terminal_takes_escape_codes(self, posix: None) -> None:
-        """Any does, but for one that TERM calls dumb, which the caller looks at."""
+        """Every terminal does, except one that TERM calls dumb, which the caller checks."""
         assert platforms.colour(Terminal())
 
     @pytest.mark.parametrize("on_windows", [False, True])
-    def test_a_file_takes_none(self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, on_windows: bool) -> None:
-        """Nor does a stream that is not there, as with pythonw.exe."""
+    def test_a_file_gets_no_colour(
+        self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, on_windows: bool
+    ) -> None:
+        """Neither does a missing stream, as under pythonw.exe."""
         monkeypatch.setattr(platforms, "WINDOWS", on_windows)
         assert not platforms.colour(Terminal(terminal=False))
         assert not platforms.colour(None)
@@ -668,13 +661,13 @@ class TestColour:
     def test_a_windows_console_is_asked(
         self, windows: FakeWindows, mode: int | None, grants: bool, after: int | None, result: bool
     ) -> None:
-        """Its mode says whether it takes them; before Windows 10 it cannot be told to."""
+        """The console's mode says whether it accepts escape codes; before Windows 10 it cannot be set."""
         windows.console_mode, windows.console = mode, grants
         assert platforms.colour(Terminal()) is result
         assert windows.console_mode == after
 
-    def test_a_stand_in_for_a_windows_console_takes_none(self, windows: FakeWindows) -> None:
-        """The output of IDLE says that it is a terminal, has no descriptor, and shows the codes as text."""
+    def test_idle_gets_no_colour(self, windows: FakeWindows) -> None:
+        """IDLE's output claims to be a terminal, has no descriptor, and shows escape codes as text."""
 
         class Shell(io.StringIO):
             def isatty(self) -> bool:
@@ -687,26 +680,26 @@ class TestSplitCommandLine:
     """split_command_line."""
 
     def test_posix_splits_as_its_shell_does(self, posix: None) -> None:
-        """Quotes of both kinds and backslashes count."""
+        """Both kinds of quotes and backslashes are interpreted."""
         assert platforms.split_command_line(r"""op read 'a b' "c d" e\ f""") == ["op", "read", "a b", "c d", "e f"]
         assert platforms.split_command_line(" ") == []
         with pytest.raises(ValueError, match="quot"):
             platforms.split_command_line("op 'read")
 
     def test_windows_splits_with_its_function(self, windows: FakeWindows) -> None:
-        """And returns the memory."""
+        """The memory that CommandLineToArgvW allocates is freed."""
         windows.words = [r"C:\op.exe", "read x"]
         assert platforms.split_command_line(r'C:\op.exe "read x"') == windows.words
         assert len(windows.freed) == 1
 
-    def test_windows_has_no_words_for_nothing(self, windows: FakeWindows) -> None:
-        """The system would return the path of this process."""
+    def test_windows_splits_a_blank_line(self, windows: FakeWindows) -> None:
+        """For a blank line, CommandLineToArgvW would return the path of this process."""
         windows.words = ["python.exe"]
         assert platforms.split_command_line(" \t") == []
 
     @pytest.mark.windows("CommandLineToArgvW")
     def test_backslashes_are_kept_by_windows(self) -> None:
-        """They separate folders there."""
+        """Backslashes separate directories there."""
         line = r' "C:\Program Files\op.exe" read C:\x\ "a \"b\"" '
         assert platforms.split_command_line(line) == [r"C:\Program Files\op.exe", "read", "C:\\x\\", 'a "b"']
 
@@ -749,39 +742,39 @@ class TestErrorText:
     """error_text."""
 
     @pytest.mark.parametrize("on_windows", [False, True])
-    def test_the_systems_words_are_returned(
+    def test_the_systems_text_is_returned(
         self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch, on_windows: bool
     ) -> None:
-        """And not the exception's, which may hold a path."""
+        """The text of the exception may hold a path."""
         monkeypatch.setattr(platforms, "WINDOWS", on_windows)
         assert platforms.error_text(OSError(errno.ENOENT, "/secret")) == os.strerror(errno.ENOENT)
 
     @pytest.mark.parametrize(("number", "winerror"), [(10061, 10061), (10061, None), (errno.ENOENT, 3)])
-    def test_windows_own_numbers_have_words(self, windows: FakeWindows, number: int, winerror: int | None) -> None:
-        """os.strerror() would say "Unknown error" to a Winsock number."""
-        error = OSError(number, "a text of somebody's")
+    def test_windows_explains_its_own_numbers(self, windows: FakeWindows, number: int, winerror: int | None) -> None:
+        """os.strerror() says "Unknown error" to a Winsock number."""
+        error = OSError(number, "another text")
         error.winerror = winerror  # type: ignore[attr-defined,unused-ignore]
         assert platforms.error_text(error) == f"Text of {winerror or number}"
 
-    def test_a_large_number_is_posixs_on_posix(self, posix: None) -> None:
-        """Nothing of Windows is asked there."""
+    def test_posix_explains_a_large_number(self, posix: None) -> None:
+        """POSIX has no FormatError."""
         assert platforms.error_text(OSError(10061, "x")) == os.strerror(10061)
 
-    def test_without_a_number_it_is_the_class(self) -> None:
-        """There is nothing to ask the system about."""
+    def test_without_a_number_it_is_the_type(self) -> None:
+        """The system has no text for an error without a number."""
         assert platforms.error_text(TimeoutError()) == "TimeoutError"
 
     @pytest.mark.windows("Winsock")
-    def test_a_refused_connection_has_words(self) -> None:
-        """In the language of the system."""
+    def test_windows_explains_a_refused_connection(self) -> None:
+        """The text is in the language of the system."""
         text = platforms.error_text(ConnectionRefusedError(10061, "x"))
         assert len(text) > len("refused")
         assert not text.startswith("Unknown")
 
 
 @pytest.mark.parametrize("missing", ["O_NONBLOCK O_NOCTTY", "fork waitid waitpid WNOHANG getuid killpg set_blocking"])
-def test_it_imports_where_the_system_has_less(missing: str) -> None:
-    """Not every Python has all of POSIX; nor does importing it load anything large."""
+def test_the_module_imports_without_posix(missing: str) -> None:
+    """Some systems lack functions of POSIX; importing the module loads no large module, either."""
     code = (
         "import os, sys\n"
         f"for name in {missing.split()}:\n    vars(os).pop(name, None)\n"
@@ -794,7 +787,7 @@ def test_it_imports_where_the_system_has_less(missing: str) -> None:
 
 
 def test_threads_start_programs_side_by_side() -> None:
-    """No pipe's writing end leaks into another thread's program, which would keep it open."""
+    """No thread's program inherits the writing end of another's pipe, which would keep that pipe open."""
     outcomes: list[bytes] = []
 
     def run(number: int) -> None:

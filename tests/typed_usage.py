@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def provider() -> str | None:
-    """A provider as users write them."""
+    """Return a key as str, or None."""
     return "key"
 
 
 def bytes_provider() -> bytes:
-    """Or so."""
+    """Return a key as bytes."""
     return b"key"
 
 
@@ -43,7 +43,7 @@ details: list[str] = [f"{check.status} {check.name} {check.detail} {check.remedy
 
 
 def use(auth: BearerEnvAuth) -> int:
-    """As ``auth=`` of a call and of a session."""
+    """Pass an auth to a session and to a call."""
     try:
         with requests.Session() as session:
             session.auth = auth

@@ -1,7 +1,7 @@
-"""What happens to a key in everyday accidents, with this library and with what people use instead.
+"""What becomes of a key in everyday accidents, with this library and with the alternatives to it.
 
 Run ``python -m tests.benchmarks.comparison``, with requests-auth and requests-oauth2client installed.
-Every cell of the table that it prints is measured against servers on loopback; nothing is looked up.
+Every cell of the printed table is measured against servers on loopback.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VARIABLE = "COMPARISON_KEY"
 
 
 class ByHand(AuthBase):
-    """What many projects have somewhere."""
+    """The class that many projects write themselves."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -45,7 +45,7 @@ def _foreign(module: str, name: str, form: str, *arguments: str) -> Callable[[],
     return make
 
 
-#: How to get the options of a session's calls; called once, as programs do at their start.
+#: Functions that return the options for a session's calls; each is called once, as programs do when they start.
 WAYS: dict[str, Callable[[], dict[str, Any]]] = {
     "`headers=`": lambda: {"headers": {"Authorization": f"Bearer {os.environ[VARIABLE]}"}},
     "a class by hand": lambda: {"auth": ByHand(os.environ[VARIABLE])},
@@ -56,7 +56,7 @@ WAYS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 class World(NamedTuple):
-    """Servers, and a machine to have accidents on."""
+    """A session, servers, a home directory and the keys that the servers accept."""
 
     session: requests.Session
     good: Server
@@ -69,7 +69,7 @@ class World(NamedTuple):
 def get(
     world: World, make: Callable[[], dict[str, Any]], url: str | None = None
 ) -> tuple[str, requests.Response | None]:
-    """Make a request; what came of it in a word or two, and the answer."""
+    """Send a request; return its outcome in a word or two, and the response."""
     try:
         response = world.session.get(url or world.good.url(), timeout=5, **make())
     except Exception as error:
@@ -155,7 +155,7 @@ def _shows(world: World, make: Callable[[], dict[str, Any]], what: Callable[[req
 
 
 def arrived(server: Server) -> bool:
-    """Whether a server has seen a key."""
+    """Say whether a server has received a key."""
     return any(KEY in str(request.headers.get("Authorization")) for request in server.seen)
 
 
@@ -175,7 +175,7 @@ ACCIDENTS = (
 
 
 def main() -> None:
-    """Have every accident in every way, and print the table."""
+    """Measure every accident with every way to send a key, and print the table."""
     print(f"| accident | {' | '.join(WAYS)} |")
     print(f"| --- |{' --- |' * len(WAYS)}")
     for accident in ACCIDENTS:
@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def _measure(accident: Callable[[World, Callable[[], dict[str, Any]]], str], make: Callable[[], dict[str, Any]]) -> str:
-    """Have one accident, in a world of its own."""
+    """Measure one accident, with servers and a home directory of its own."""
     authority = Authority()
     context = authority.context("localhost", "127.0.0.1")
     accepted = {KEY}

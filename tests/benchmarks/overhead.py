@@ -1,4 +1,4 @@
-"""What BearerEnvAuth adds to the preparation of a request, beside other people's classes.
+"""What BearerEnvAuth adds to the preparation of a request, compared with other classes.
 
 Run ``python -m tests.benchmarks.overhead``. Every row is measured in the same run, in turns, and is shown
 as a percentage of what `requests.Session.prepare_request` takes without an auth: only ratios can be compared
@@ -57,13 +57,13 @@ class HandWrittenFile(AuthBase):
 
 
 class Step(AuthBase):
-    """One of the things that authorising a request takes, and nothing else."""
+    """One step of authorising a request, and nothing else."""
 
     def __init__(self, step: Callable[[requests.PreparedRequest], object]) -> None:
         self.step = step
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Do it."""
+        """Perform the step."""
         self.step(r)
         return r
 
@@ -82,7 +82,7 @@ class Row(NamedTuple):
     most: float | None = None
 
 
-#: Other people's classes: module, name and arguments.
+#: Classes of other packages: module, name and arguments.
 PEERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "requests-auth": ("requests_auth", "HeaderApiKey", (f"Bearer {KEY}", "Authorization")),
     "requests-oauthlib": (
@@ -96,7 +96,7 @@ PEERS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
 
 
 def rows(path: str) -> dict[str, Row]:
-    """The rows, by name; ``path`` is a file with the key."""
+    """Return the rows by name; ``path`` is a file with the key."""
     ten = [f"host{number}.example" for number in range(10)]
     auth = BearerEnvAuth("TGW_API_KEY")
     credential = auth.credential()
@@ -127,18 +127,18 @@ def rows(path: str) -> dict[str, Row]:
 
 
 def call(auth: AuthBase, request: requests.PreparedRequest) -> None:
-    """Authorise a request; each time its hooks are as requests leaves them."""
+    """Authorise a request whose hooks are as requests leaves them."""
     request.hooks = {"response": []}
     auth(request)
 
 
 def best(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The least seconds for a call of each, measured in turns so that whatever else happens hits all alike."""
+    """Return the least seconds for a call of each, measured in turns so that a disturbance affects all of them."""
     least = dict.fromkeys(works, float("inf"))
     gc.disable()
     for _ in range(ROUNDS):
         for name, work in works.items():
-            work()  # what the work before it has evicted from the processor's caches is not its own cost
+            work()  # fills the processor's caches, which the work before it has used
             start = time.perf_counter()
             for _ in range(CALLS):
                 work()

@@ -1,10 +1,10 @@
-"""A long run: many threads, shared objects, a key that is rotated all the time, a vault that fails.
+"""A long run: many threads that share auth objects, a key that is rotated all the time, a provider that fails.
 
 Run ``python -m tests.benchmarks.soak --requests 100000``. The server is a process of its own, on
-loopback, over TLS. It accepts the current key and the one before, and makes a new one every 50 ms:
-it is put into one file by rename and into another one in place. A provider reads the first file and
-fails a tenth of the time; its key is kept for a second. No request may be lost and no other key be
-accepted; memory and file descriptors must stay flat. Figures are printed as a table.
+loopback, over TLS. It accepts the current key and the one before, and makes a new one every 50 ms, which
+it stores in three files: by rename, in place, and by remove and create. A provider reads the first file,
+fails for a tenth of its calls, and its key is cached for a second. No request may fail, no key may be sent
+that never was valid, and memory and file descriptors must not grow. The figures are printed as a table.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INTERVAL = 0.05
 
 
 class Figures(NamedTuple):
-    """What a run saw."""
+    """What a run has measured."""
 
     seconds: float
     rotations: int
@@ -46,12 +46,12 @@ class Figures(NamedTuple):
     descriptors: list[int]
 
     def problems(self) -> list[str]:
-        """What is not as it must be."""
+        """List the figures that are not as they must be."""
         found: list[str] = []
         if set(self.outcomes) - {"200"}:
             found.append(f"lost requests: {dict(self.outcomes)}")
         if self.wrong:
-            found.append(f"{self.wrong} requests with a key that never was one")
+            found.append(f"{self.wrong} requests with a key that never was valid")
         if self.memory[-1] > self.memory[0] * 1.1 + 4096:
             found.append(f"memory grew from {self.memory[0]} to {self.memory[-1]} KiB")
         if self.descriptors[-1] > self.descriptors[0] + 2:
@@ -60,7 +60,7 @@ class Figures(NamedTuple):
 
 
 def insist(change: Callable[[], object]) -> None:
-    """Change a file: Windows refuses that as long as a reader has the file open."""
+    """Change a file, and retry while Windows refuses that because a reader has the file open."""
     while True:
         with contextlib.suppress(PermissionError):
             change()
@@ -69,7 +69,7 @@ def insist(change: Callable[[], object]) -> None:
 
 
 def serve(folder: str, channel: Any, interval: float) -> None:
-    """Serve and rotate until told to stop; a process of its own."""
+    """Serve and rotate the key until told to stop, in a process of its own."""
     directory = Path(folder)
     authority = Authority()
     authority.save(directory / "ca.pem")
@@ -106,7 +106,7 @@ def serve(folder: str, channel: Any, interval: float) -> None:
 
 
 def auths(directory: Path) -> list[BearerEnvAuth]:
-    """The shared objects."""
+    """Make the auth objects that all threads share."""
 
     def vault() -> str:
         if random.random() < 0.1:
@@ -122,7 +122,7 @@ def auths(directory: Path) -> list[BearerEnvAuth]:
 
 
 def call(session: requests.Session, url: str, auth: BearerEnvAuth, retries: list[int]) -> str:
-    """One request, again as long as the vault is sealed; what came of it."""
+    """Send one request, again while the provider fails; return its outcome."""
     while True:
         try:
             response = session.get(url, auth=auth, timeout=30)
@@ -132,14 +132,14 @@ def call(session: requests.Session, url: str, auth: BearerEnvAuth, retries: list
             return type(error).__name__
         if response.history:
             retries.append(1)
-        # The vault may have been sealed when the key was asked for again; that is in the log.
+        # The provider may have failed after the refusal, which the log says.
         if response.status_code == 401 and "provider" in repr(auth.sources):
             continue
         return str(response.status_code)
 
 
 def memory() -> int:
-    """Resident memory in KiB; 0 on systems other than Linux, which have no /proc."""
+    """Return the resident memory in KiB; 0 on systems other than Linux, which have no /proc."""
     if sys.platform != "linux":
         return 0
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -147,12 +147,12 @@ def memory() -> int:
 
 
 def open_descriptors() -> int:
-    """The number of open file descriptors; 0 on systems other than Linux."""
+    """Return the number of open file descriptors; 0 on systems other than Linux."""
     return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 
 
 def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
-    """Send that many requests from that many threads."""
+    """Send a number of requests from a number of threads."""
     spawn = multiprocessing.get_context("spawn")
     outcomes: Counter[str] = Counter()
     retries: list[int] = []
@@ -160,11 +160,11 @@ def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
     descriptors: list[int] = []
     lock = threading.Lock()
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=serve, args=(folder, theirs, interval))
+        connection, remote = spawn.Pipe()
+        process = spawn.Process(target=serve, args=(folder, remote, interval))
         process.start()
-        theirs.close()  # or its end would go unnoticed
-        url = ours.recv()
+        remote.close()  # otherwise recv() would not notice that the process has ended
+        url = connection.recv()
         shared = auths(Path(folder))
 
         def work(number: int) -> None:
@@ -186,12 +186,12 @@ def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
         for worker in workers:
             worker.join()
         seconds = time.perf_counter() - start
-        ours.send("stop")
-        rotations, wrong = ours.recv()
-        ours.send("thanks")
+        connection.send("stop")
+        rotations, wrong = connection.recv()
+        connection.send("thanks")
         process.join()
-        ours.close()
-    # The first tenth fills pools and caches, and in the last one threads end.
+        connection.close()
+    # Pools and caches are filled in the first tenth, and threads end in the last one.
     return Figures(
         seconds, rotations, outcomes, len(retries), wrong, sizes[1:-1] or sizes, descriptors[1:-1] or descriptors
     )

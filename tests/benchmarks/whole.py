@@ -1,4 +1,4 @@
-"""What BearerEnvAuth adds to whole requests, to importing requests, and among threads.
+"""What BearerEnvAuth adds to whole requests, to the import of requests, and to calls from many threads.
 
 Run ``python -m tests.benchmarks.whole``. All ratios are measured in one run, in turns.
 """
@@ -24,7 +24,7 @@ from tests.benchmarks.overhead import KEY, URL, HandWrittenEnv
 
 
 def in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The median seconds of each, measured in turns so that whatever else happens hits all alike."""
+    """Return the median seconds of each, measured in turns so that a disturbance affects all of them."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
@@ -35,7 +35,7 @@ def in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
 
 
 def requests_on_loopback(rounds: int) -> dict[str, float]:
-    """A small request on a connection that is kept, over TLS."""
+    """Send small requests over TLS on a connection that is kept."""
     authority = Authority()
     kinds: dict[str, AuthBase | None] = {
         "no auth": None,
@@ -59,7 +59,7 @@ def _getter(session: requests.Session, url: str, auth: AuthBase | None) -> Calla
 
 
 def imports(rounds: int) -> dict[str, float]:
-    """A Python that imports requests, and one that imports this package as well."""
+    """Compare a Python that imports requests with one that also imports this package."""
     return in_turns({name: _importer(name) for name in ("requests", "requests, requests_bearer_env")}, rounds)
 
 
@@ -68,7 +68,7 @@ def _importer(names: str) -> Callable[[], object]:
 
 
 def among_threads(threads: int, calls: int) -> dict[str, float]:
-    """That many calls of one shared object, spread over threads; seconds a call."""
+    """Spread calls of one shared object over threads; return the seconds of a call."""
     kinds: dict[str, AuthBase] = {
         "by hand": HandWrittenEnv(),
         "variable": BearerEnvAuth("TGW_API_KEY"),
@@ -96,7 +96,7 @@ def _spread(auth: AuthBase, threads: int, calls: int) -> Callable[[], None]:
 
 
 def table(title: str, figures: dict[str, float], unit: str, scale: float) -> None:
-    """Print figures with their ratio to the first."""
+    """Print figures with their ratio to the first one."""
     base = next(iter(figures.values()))
     print(f"\n| {title} | {unit} | ratio |\n| --- | ---: | ---: |")
     for name, figure in figures.items():

@@ -1,4 +1,4 @@
-"""The tests that every client takes: a module about a client says how to call it, and inherits them."""
+"""Tests of API clients; a module about a client says how to call it, and inherits them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations
 
 
 def assert_hidden(text: str) -> None:
-    """Fail if a text has one of the keys in it."""
+    """Fail if a text contains a key."""
     assert KEY not in text
     assert OTHER_KEY not in text
 
 
 class ClientContract(ABC):
-    """What holds for a client that was given a BearerEnvAuth."""
+    """Tests of a client that uses a BearerEnvAuth."""
 
     #: What `call` returns when the server accepts the key.
     expected: ClassVar[object]
@@ -77,7 +77,7 @@ class ClientContract(ABC):
         assert authorizations(server) == [OLD]
 
     def test_broken_connection_shows_no_key(self, serve: Serve, ca: str) -> None:
-        """A traceback with the variables of every frame, those of urllib3 among them, does not have the key."""
+        """A traceback with the local variables of all frames, including those of urllib3, has no key."""
 
         def app(request: Request) -> Reply:
             raise ConnectionAbortedError
@@ -109,7 +109,7 @@ class ClientContract(ABC):
             assert_hidden(pickle.dumps(response.request.headers).decode("latin-1"))
 
     def test_missing_key_sends_nothing(self, serve: Serve, ca: str) -> None:
-        """The exception says which variable is not set, also where the client has wrapped it."""
+        """The exception says which variable is not set, even if the client wraps it."""
         server = self.serve_to(serve, KEY)
         with pytest.raises(self.missing, match="BEARER_TOKEN"):
             self.call(server.url(""), ca, BearerEnvAuth())

@@ -43,7 +43,7 @@ class TestRestClient(PageContract):
     def call(self, origin: str, ca: str, auth: BearerEnvAuth) -> object:
         """Read all pages."""
         pages = JSONLinkPaginator("next")
-        # A session that does not send again by itself what failed, after a pause of a second.
+        # By default the session would retry a failed request after a second.
         session = Client(raise_for_status=False, request_max_attempts=1).session
         session.verify = ca
         client = RESTClient(origin, auth=auth, paginator=pages, data_selector="notes", session=session)
@@ -52,7 +52,7 @@ class TestRestClient(PageContract):
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Dlt reports its use to its makers, and keeps files in the user's home, unless told otherwise."""
+    """Switch off the usage reports, and keep the files of dlt out of the home directory."""
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""python-gitlab with a session of one's own."""
+"""python-gitlab with a session that has the auth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyIceberg's REST catalog, which takes no auth: it wants a header's value, or an AuthManager of its own kind."""
+"""PyIceberg's REST catalog, which accepts a header or an AuthManager instead of an auth."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, authorizations
 
 
 class KeyManager(AuthManager):
-    """The way round: PyIceberg asks for the header's value before each request."""
+    """An AuthManager that PyIceberg asks for the header's value before each request."""
 
     def __init__(self, env: str) -> None:
         self._auth = BearerEnvAuth(env)
 
     def auth_header(self) -> str:
-        """Read the key; where it goes is not checked."""
+        """Read the key; nothing checks where PyIceberg sends it."""
         return self._auth.credential()
 
 

@@ -1,4 +1,4 @@
-"""What the answers with and without the key say, in whole lines; no server is needed for that."""
+"""The line about the answers with and without the key, whole; answers are made by hand, without a server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NO_DIFFERENCE = "the key makes no difference, so this URL does not tell whether 
 
 
 def answer(status: int, body: object = b"", url: str = "https://tgw.local/v1/models", **options: Any) -> Answer:
-    """An answer; a body that is not bytes is sent as JSON, and ``WWW_Authenticate=`` is a header."""
+    """Make an answer; a body that is not bytes becomes JSON, and ``WWW_Authenticate=`` is a header."""
     fields = {name: options.pop(name) for name in ("target", "refused", "sent") if name in options}
     headers = {name.replace("_", "-"): value for name, value in options.items()}
     return Answer(status, url, headers, body if isinstance(body, bytes) else json.dumps(body).encode(), **fields)
@@ -55,7 +55,7 @@ def explained(
     refresh_on: tuple[int, ...] = (401,),
     wording: Wording = COMMAND_LINE,
 ) -> Check:
-    """The line about an answer; the report's last line repeats a part of it."""
+    """Return the line about an answer, a part of which the report's last line repeats."""
     auth = auth or BearerEnvAuth("TGW_API_KEY")
     check, meaning = explain_answers(given, without, method, auth, refresh_on, [CREDENTIAL], wording)
     assert meaning in check.detail
@@ -73,227 +73,89 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
 @pytest.mark.parametrize(
     ("given", "without", "status", "line", "remedy"),
     [
-        (
-            answer(200, [1]),
-            UNAUTHORIZED,
-            "ok",
-            "200 OK with the key and 401 Unauthorized without it: the server accepts the key",
-            "",
-        ),
-        (
-            answer(200),
-            answer(500, {"error": "x"}),
-            "ok",
-            "200 OK with the key and 500 Internal Server Error without it: the server accepts the key",
-            "",
-        ),
+        (answer(200, [1]), UNAUTHORIZED, "ok",
+         "200 OK with the key and 401 Unauthorized without it: the server accepts the key", ""),
+        (answer(200), answer(500, {"error": "x"}), "ok",
+         "200 OK with the key and 500 Internal Server Error without it: the server accepts the key", ""),
         (answer(200), answer(200), "warn", f"200 OK with and without the key: {NO_DIFFERENCE}", ANOTHER_URL),
         (answer(204), None, "ok", "204 No Content: the server accepts the key, or does not read it", ""),
-        (
-            UNAUTHORIZED,
-            UNAUTHORIZED,
-            "fail",
-            (
-                "401 Unauthorized with and without the key: the server does not accept the key, or never sees it; "
-                'it says "Unauthorized"'
-            ),
-            f"{CHECK_KEY}; {DROPPED}",
-        ),
-        (
-            SYNAPSE,
-            answer(401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}),
-            "fail",
-            (
-                "401 Unauthorized with and without the key, for different reasons: the server refuses this key; "
-                'it says "Unknown token"'
-            ),
-            CHECK_KEY,
-        ),
-        (
-            answer(401, {"message": "Bad credentials"}),
-            answer(404, {"message": "Not Found"}),
-            "fail",
-            (
-                "401 Unauthorized with the key and 404 Not Found without it: the server refuses this key; "
-                'it says "Bad credentials"'
-            ),
-            CHECK_KEY,
-        ),
-        (
-            answer(401),
-            None,
-            "fail",
-            "401 Unauthorized: the server does not accept the key, or never sees it",
-            f"{CHECK_KEY}; {DROPPED}",
-        ),
-        (
-            DATASETTE,
-            DATASETTE,
-            "fail",
-            (
-                "403 Forbidden with and without the key: the server refuses the key, or the request for "
-                "another reason; "
-                'it says "Permission denied"'
-            ),
-            f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}",
-        ),
-        (
-            answer(403),
-            answer(401),
-            "fail",
-            (
-                "403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
-                "and refuses the key or what it is used for"
-            ),
-            "check that it is the key for this server, and that it has the right that this URL needs",
-        ),
-        (
-            answer(403),
-            None,
-            "fail",
-            "403 Forbidden: the server refuses the key, or the request for another reason",
-            f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}",
-        ),
-        (
-            answer(404, {"detail": "Not Found"}),
-            answer(404, {"detail": "Not Found"}),
-            "fail",
-            (
-                "404 Not Found with and without the key: the path does not exist, or the server hides it "
-                "unless the key "
-                'is right; it says "Not Found"'
-            ),
-            CORRECT_PATH,
-        ),
-        (
-            answer(404),
-            UNAUTHORIZED,
-            "fail",
-            (
-                "404 Not Found with the key and 401 Unauthorized without it: the server reads the key; "
-                "the path does "
-                "not exist, or the server hides it from this key"
-            ),
-            CORRECT_PATH,
-        ),
-        (
-            answer(404),
-            None,
-            "fail",
-            "404 Not Found: the path does not exist, or the server hides it unless the key is right",
-            CORRECT_PATH,
-        ),
-        (
-            answer(400, {"detail": "Invalid host header"}),
-            answer(400, {"detail": "Invalid host header"}),
-            "fail",
-            (
-                "400 Bad Request with and without the key: the server refuses the host name, whatever the key is; "
-                'it says "Invalid host header"'
-            ),
-            "use a host name that the server knows, or have the proxy in front of it send such a name as Host",
-        ),
-        (
-            answer(400, {"detail": "No such model"}),
-            answer(400, {"detail": "No such model"}),
-            "fail",
-            f'400 Bad Request with and without the key: {NO_DIFFERENCE}; it says "No such model"',
-            CORRECT_REQUEST,
-        ),
-        (
-            GOOGLE,
-            answer(403, {"error": {"message": "The request is missing a valid API key."}}),
-            "fail",
-            (
-                "400 Bad Request with the key and 403 Forbidden without it: the server reads the key, "
-                "and refuses the "
-                'key or the request; it says "API key not valid."'
-            ),
-            CORRECT_REQUEST,
-        ),
-        (
-            GOOGLE,
-            None,
-            "fail",
-            '400 Bad Request: the server refuses the key or the request; it says "API key not valid."',
-            CORRECT_REQUEST,
-        ),
-        (
-            LITELLM,
-            answer(500),
-            "fail",
-            (
-                "400 Bad Request with the key and 500 Internal Server Error without it: the server reads "
-                "the key, and "
-                'refuses the key or the request; it says "No connected db."'
-            ),
-            CORRECT_REQUEST,
-        ),
-        (
-            answer(422, {"detail": [{"type": "missing", "loc": ["body"], "msg": "Field required"}]}),
-            None,
-            "fail",
-            (f'422 {HTTPStatus(422).phrase}: the server refuses the key or the request; it says "Field required"'),
-            CORRECT_REQUEST,
-        ),
-        (
-            answer(407),
-            answer(407),
-            "fail",
-            (
-                "407 Proxy Authentication Required with and without the key: a proxy asks for credentials "
-                "of its own, so "
-                "the server was not reached"
-            ),
-            "put them into the proxy's URL, in the variable HTTPS_PROXY",
-        ),
-        (
-            answer(429),
-            answer(401),
-            "fail",
-            (
-                "429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the "
-                "quota is used "
-                "up, which does not tell whether the key is right"
-            ),
-            "wait and send fewer requests; see the quota of the key",
-        ),
-        (
-            answer(503),
-            answer(503),
-            "fail",
-            "503 Service Unavailable with and without the key: the server fails, which says nothing about the key",
-            TRY_AGAIN,
-        ),
-        (
-            answer(500),
-            answer(401),
-            "fail",
-            (
-                "500 Internal Server Error with the key and 401 Unauthorized without it: the server reads the key, "
-                "and fails"
-            ),
-            TRY_AGAIN,
-        ),
+        (UNAUTHORIZED, UNAUTHORIZED, "fail",
+         ("401 Unauthorized with and without the key: the server does not accept the key, or never sees it; "
+          'it says "Unauthorized"'),
+         f"{CHECK_KEY}; {DROPPED}"),
+        (SYNAPSE, answer(401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}), "fail",
+         ("401 Unauthorized with and without the key, for different reasons: the server refuses this key; "
+          'it says "Unknown token"'),
+         CHECK_KEY),
+        (answer(401, {"message": "Bad credentials"}), answer(404, {"message": "Not Found"}), "fail",
+         ("401 Unauthorized with the key and 404 Not Found without it: the server refuses this key; "
+          'it says "Bad credentials"'),
+         CHECK_KEY),
+        (answer(401), None, "fail", "401 Unauthorized: the server does not accept the key, or never sees it",
+         f"{CHECK_KEY}; {DROPPED}"),
+        (DATASETTE, DATASETTE, "fail",
+         ("403 Forbidden with and without the key: the server refuses the key, or the request for another "
+          'reason; it says "Permission denied"'),
+         f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
+        (answer(403), answer(401), "fail",
+         ("403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
+          "and refuses the key or what it is used for"),
+         "check that it is the key for this server, and that it has the right that this URL needs"),
+        (answer(403), None, "fail", "403 Forbidden: the server refuses the key, or the request for another reason",
+         f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
+        (answer(404, {"detail": "Not Found"}), answer(404, {"detail": "Not Found"}), "fail",
+         ("404 Not Found with and without the key: the path does not exist, or the server hides it unless the "
+          'key is right; it says "Not Found"'),
+         CORRECT_PATH),
+        (answer(404), UNAUTHORIZED, "fail",
+         ("404 Not Found with the key and 401 Unauthorized without it: the server reads the key; the path does "
+          "not exist, or the server hides it from this key"),
+         CORRECT_PATH),
+        (answer(404), None, "fail",
+         "404 Not Found: the path does not exist, or the server hides it unless the key is right", CORRECT_PATH),
+        (answer(400, {"detail": "Invalid host header"}), answer(400, {"detail": "Invalid host header"}), "fail",
+         ("400 Bad Request with and without the key: the server refuses the host name, whatever the key is; "
+          'it says "Invalid host header"'),
+         "use a host name that the server knows, or have the proxy in front of it send such a name as Host"),
+        (answer(400, {"detail": "No such model"}), answer(400, {"detail": "No such model"}), "fail",
+         f'400 Bad Request with and without the key: {NO_DIFFERENCE}; it says "No such model"', CORRECT_REQUEST),
+        (GOOGLE, answer(403, {"error": {"message": "The request is missing a valid API key."}}), "fail",
+         ("400 Bad Request with the key and 403 Forbidden without it: the server reads the key, and refuses the "
+          'key or the request; it says "API key not valid."'),
+         CORRECT_REQUEST),
+        (GOOGLE, None, "fail",
+         '400 Bad Request: the server refuses the key or the request; it says "API key not valid."', CORRECT_REQUEST),
+        (LITELLM, answer(500), "fail",
+         ("400 Bad Request with the key and 500 Internal Server Error without it: the server reads the key, and "
+          'refuses the key or the request; it says "No connected db."'),
+         CORRECT_REQUEST),
+        (answer(422, {"detail": [{"type": "missing", "loc": ["body"], "msg": "Field required"}]}), None, "fail",
+         f'422 {HTTPStatus(422).phrase}: the server refuses the key or the request; it says "Field required"',
+         CORRECT_REQUEST),
+        (answer(407), answer(407), "fail",
+         ("407 Proxy Authentication Required with and without the key: a proxy asks for credentials of its own, "
+          "so the server was not reached"),
+         "put them into the proxy's URL, in the variable HTTPS_PROXY"),
+        (answer(429), answer(401), "fail",
+         ("429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the quota is "
+          "used up, which does not tell whether the key is right"),
+         "wait and send fewer requests; see the quota of the key"),
+        (answer(503), answer(503), "fail",
+         "503 Service Unavailable with and without the key: the server fails, which says nothing about the key",
+         TRY_AGAIN),
+        (answer(500), answer(401), "fail",
+         ("500 Internal Server Error with the key and 401 Unauthorized without it: the server reads the key, "
+          "and fails"),
+         TRY_AGAIN),
         (answer(599), None, "fail", "599: the server fails, which says nothing about the key", TRY_AGAIN),
-        (
-            answer(304),
-            None,
-            "fail",
-            "304 Not Modified: APIs do not answer with this status",
-            "check that the URL is that of the API",
-        ),
-        (
-            answer(999),
-            None,
-            "fail",
-            "999: APIs do not answer with this status",
-            "check that the URL is that of the API",
-        ),
+        (answer(304), None, "fail", "304 Not Modified: APIs do not answer with this status",
+         "check that the URL is that of the API"),
+        (answer(999), None, "fail", "999: APIs do not answer with this status",
+         "check that the URL is that of the API"),
     ],
-)
+)  # fmt: skip
 def test_two_answers_make_one_line(given: Answer, without: Answer | None, status: str, line: str, remedy: str) -> None:
-    """A status alone proves nothing about the key; only the difference of the two answers does."""
+    """A status alone proves nothing about the key; the difference between the two answers does."""
     assert explained(given, without) == ("request", status, f"GET answered {line}", remedy)
 
 
@@ -355,16 +217,25 @@ def test_path_of_the_admin_key_names_it(path: str, body: object, remedy: str) ->
 def test_other_scheme_is_part_of_the_remedy() -> None:
     """Django REST framework's Token scheme refuses every bearer key."""
     check = explained(answer(401, WWW_Authenticate="Token"), answer(401, WWW_Authenticate="Token"))
-    assert check.detail.endswith("; its challenge names the scheme token, not Bearer")
+    assert check.detail == (
+        "GET answered 401 Unauthorized with and without the key: the server does not accept the key, or never sees it; "
+        "its challenge names the scheme token, not Bearer"
+    )
     assert check.remedy == f"{CHECK_KEY}; {DROPPED}; if the API takes that scheme alone, do not send a bearer key"
 
 
 def test_refresh_on_names_a_refusal() -> None:
-    """A status that the auth takes for a refusal is explained as one."""
+    """A status in ``refresh_on=`` is explained as a refusal of the key."""
     check = explained(LITELLM, answer(500), refresh_on=(400,))
-    assert check.detail.endswith('without it: the server refuses this key; it says "No connected db."')
+    assert check.detail == (
+        "GET answered 400 Bad Request with the key and 500 Internal Server Error without it: "
+        'the server refuses this key; it says "No connected db."'
+    )
     assert check.remedy == CHECK_KEY
-    assert "or what it is used for" in explained(answer(403), answer(401), refresh_on=(403,)).detail
+    assert explained(answer(403), answer(401), refresh_on=(403,)).detail == (
+        "GET answered 403 Forbidden with the key and 401 Unauthorized without it: "
+        "the server reads the key, and refuses the key or what it is used for"
+    )
 
 
 # A 2xx that is no success
@@ -392,7 +263,7 @@ ERROR_INSIDE = (
     ],
 )
 def test_web_page_warns(page: Answer) -> None:
-    """A login page is often a 200."""
+    """A login page often has status 200."""
     line = f"GET answered 200 OK (a web page) with and without the key: {WEB_PAGE[0]}"
     assert explained(page, page) == ("request", "warn", line, WEB_PAGE[1])
 
@@ -409,7 +280,7 @@ def test_web_page_warns(page: Answer) -> None:
     ],
 )
 def test_json_with_an_error_warns(body: object, reason: str) -> None:
-    """Some APIs answer 200 and say in the body that the key is wrong."""
+    """Some APIs answer 200 and report in the body that the key is wrong."""
     line = f"GET answered 200 OK (an error): {ERROR_INSIDE[0]}{reason}"
     assert explained(answer(200, body)) == ("request", "warn", line, ERROR_INSIDE[1])
 
@@ -422,13 +293,13 @@ def test_json_with_an_error_warns(body: object, reason: str) -> None:
     ],
 )  # fmt: skip
 def test_json_without_an_error_is_ok(body: object) -> None:
-    """A field that is empty is no error, and what a success says is not shown."""
+    """An empty error field is no error, and the text of a success is not shown."""
     line = "GET answered 200 OK with the key and 401 Unauthorized without it: the server accepts the key"
     assert explained(answer(200, body), UNAUTHORIZED) == ("request", "ok", line, "")
 
 
 def test_error_without_the_key_proves_the_key() -> None:
-    """Both are 200, but only one of them succeeds."""
+    """Both answers have status 200, but only one of them succeeds."""
     detail = explained(answer(200, {"ok": True}), answer(200, {"ok": False, "error": "not_authed"})).detail
     assert detail == "GET answered 200 OK with the key and 200 OK (an error) without it: the server accepts the key"
 
@@ -456,14 +327,14 @@ MAYBE_NOT_READ = "; the server may not have read the key"
     ],
 )
 def test_405_names_the_methods(allow: str, without: int, line: str, remedy: str) -> None:
-    """The server says which method to try; a method that deletes is not the first."""
+    """The server says which method to try; DELETE is not the first suggestion."""
     check = explained(answer(405, Allow=allow), answer(without))
     assert check.detail.partition(": ")[2] == f"the URL {line}"
     assert (check.status, check.remedy) == ("fail", remedy)
 
 
 def test_405_without_allow_suggests_post() -> None:
-    """From `diagnose`, the remedy is an argument in Python."""
+    """For `diagnose`, the remedy is an argument in Python."""
     check = explained(answer(405), wording=PYTHON)
     assert check.remedy == "try another method, such as method='POST'"
     assert explained(answer(405, Allow="POST"), wording=PYTHON).remedy == "try method='POST'"
@@ -565,7 +436,7 @@ def test_challenge_of_a_403_names_the_scope() -> None:
     ],
 )
 def test_body_is_the_reason(body: object, said: str) -> None:
-    """The reason is more often in the JSON body than in a header."""
+    """More servers give the reason in a JSON body than in a header."""
     assert explain_reason(answer(401, body), []) == f'it says "{said}"'
 
 
@@ -583,15 +454,15 @@ def test_body_without_a_reason_adds_nothing(body: object) -> None:
     assert explain_reason(answer(401, body), []) == ""
 
 
-def test_same_text_in_header_and_body_is_shown_once() -> None:
-    """Some servers say it twice."""
+def test_repeated_reason_is_shown_once() -> None:
+    """Some servers give the same reason in the header and in the body."""
     challenge = 'Bearer error_description="Expired"'
     given = answer(401, {"detail": "Expired"}, WWW_Authenticate=challenge)
     assert explain_reason(given, []) == 'it says "Expired"'
 
 
 def test_long_challenge_takes_no_time() -> None:
-    """A header of the length that http.client accepts is truncated."""
+    """A header of the greatest length that http.client accepts is truncated in less than a second."""
     start = time.process_time()
     challenge = "Bearer " + 'error_description="' * 3400
     assert len(explained(answer(401, WWW_Authenticate=challenge)).detail) < 500
@@ -607,7 +478,7 @@ ECHOES = [
 
 @pytest.mark.parametrize("echo", ECHOES)
 def test_key_that_a_server_repeats_is_hidden(echo: str) -> None:
-    """A server may repeat the key that the line ``key`` is about, or one that was sent."""
+    """A server may repeat the key of the line ``key``, or one that was sent."""
     challenge = f'Bearer error="{echo}", error_description="{echo}", scope="{echo}"'
     given = answer(401, {"detail": f"{echo} is no key"}, sent=(Credential(f"Bearer {OTHER_KEY}"),))
     given = given._replace(headers={"WWW-Authenticate": challenge})
@@ -622,7 +493,7 @@ def test_key_that_a_server_repeats_is_hidden(echo: str) -> None:
 
 
 def test_key_that_changed_meanwhile_warns() -> None:
-    """The hook has sent a newer key, and the first refusal is not hidden."""
+    """The hook has sent a newer key, and the line says that the first one was refused."""
     line = (
         "GET answered 200 OK with the key and 401 Unauthorized without it: with the key read anew, because it changed "
         "after a 401; the server accepts the key"
@@ -632,10 +503,13 @@ def test_key_that_changed_meanwhile_warns() -> None:
 
 
 def test_newer_key_that_is_refused_fails() -> None:
-    """The second refusal is the answer, and the line says that it is the second."""
+    """The second refusal is the answer, and the line says so."""
     check = explained(answer(401, refused=403))
     assert check.status == "fail"
-    assert "with the key read anew, because it changed after a 403; the server does not accept" in check.detail
+    assert check.detail == (
+        "GET answered 401 Unauthorized: with the key read anew, because it changed after a 403; "
+        "the server does not accept the key, or never sees it"
+    )
 
 
 # Redirects
@@ -644,7 +518,7 @@ def test_newer_key_that_is_refused_fails() -> None:
 def redirected(
     target: str, auth: KeyAuth | None = None, url: str = "https://tgw.local/v1/models"
 ) -> tuple[str, str, str]:
-    """Status, what was seen and what to do of a redirect."""
+    """Return the status, the problem and the remedy of the line about a redirect."""
     given = answer(307, url=url, target=target)
     check = explained(given, given, auth=auth)
     start = "GET answered 307 Temporary Redirect with and without the key: "
@@ -717,21 +591,21 @@ NOWHERE = (
         ),
     ],
 )  # fmt: skip
-def test_redirect_says_where_to(target: str, status: str, line: str, remedy: str) -> None:
-    """A redirect says where it leads, and what becomes of the key there."""
+def test_redirect_shows_its_target(target: str, status: str, line: str, remedy: str) -> None:
+    """The line says where the redirect leads, and whether the key is sent there."""
     assert redirected(target) == (status, f"it redirects to {line}", remedy)
 
 
 @pytest.mark.parametrize(
     "target", ["", "ftp://hunter2/", "javascript:hunter2()", "https://[hunter2/", "https://x:99999/"]
 )
-def test_redirect_to_nowhere_warns(target: str) -> None:
-    """What is no URL is not shown."""
+def test_redirect_to_an_invalid_url_warns(target: str) -> None:
+    """The target is not shown."""
     assert redirected(target) == NOWHERE
 
 
-def test_redirect_from_plain_http_is_to_the_same_rules() -> None:
-    """From http to https on the standard ports requests keeps the key."""
+def test_redirect_from_http_to_https() -> None:
+    """Requests keeps the header between the standard ports of one host."""
     auth = BearerEnvAuth("TGW_API_KEY", allow_http="tgw.local")
     assert redirected("https://tgw.local/x", auth, "http://tgw.local/x") == (
         "warn",
@@ -742,14 +616,14 @@ def test_redirect_from_plain_http_is_to_the_same_rules() -> None:
 
 
 def test_redirect_to_a_named_host_keeps_the_key() -> None:
-    """``hosts=`` says in words that the key belongs there."""
+    """``hosts=`` states that the key belongs there."""
     auth = BearerEnvAuth("TGW_API_KEY", hosts=["tgw.local", "b.example"])
     where = "it redirects to https://b.example/, where the key is sent if the server asks for it"
     assert redirected("https://b.example/", auth) == ("warn", where, "use that URL itself")
 
 
 def test_no_remedy_names_a_refused_url() -> None:
-    """The advice to use a URL is given only if this auth would send its key there."""
+    """The remedy advises using a URL only if this auth would send its key there."""
     auth = BearerEnvAuth("TGW_API_KEY", hosts=["tgw.local"])
     assert redirected("https://b.example/", auth) == (
         "warn",
@@ -759,7 +633,7 @@ def test_no_remedy_names_a_refused_url() -> None:
 
 
 def test_redirect_out_of_a_mount_is_not_advised() -> None:
-    """The key stays on the request within an origin, but no key is mounted at that path."""
+    """Requests keeps the header within an origin, but no key is mounted at that path."""
     auth = MountedAuth(
         {
             "https://tgw.local/v1": BearerEnvAuth("TGW_API_KEY"),
@@ -787,14 +661,14 @@ def test_redirect_out_of_a_mount_is_not_advised() -> None:
                  "https://{}@x.example/"]
 )  # fmt: skip
 def test_key_in_a_redirect_is_hidden(location: str) -> None:
-    """A redirect that repeats the key, in whatever part, does not show it."""
+    """The key is hidden in every part of the target."""
     for echo in (KEY.replace("/", "-"), quote(KEY, safe="")):
         shown = repr(redirected(location.format(echo)))
         assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8].lower() in shown.lower()]
 
 
-def test_422_without_comparison_does_not_tell() -> None:
-    """A method that may change something is sent without a body and only once; some servers read that first."""
+def test_422_without_comparison_proves_nothing() -> None:
+    """A POST is sent once and without a body, which some servers check before the key."""
     check = explained(answer(422), method="POST")
     assert check.detail.startswith("POST answered 422 ")
     assert check.detail.endswith(

@@ -1,4 +1,4 @@
-"""The time that all of the network's part may take."""
+"""The time that the checks over the network may take together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from requests_bearer_env.doctor.budget import Budget
 
 
 def test_outcome_is_returned() -> None:
-    """What is run in time returns as usual, and uses up its time."""
+    """Work that ends in time returns its result, and its duration is subtracted from the budget."""
 
     def slowly() -> str:
         time.sleep(0.05)
@@ -25,7 +25,7 @@ def test_outcome_is_returned() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("x"), KeyboardInterrupt()])
 def test_exception_is_raised(error: BaseException) -> None:
-    """What the work raises is raised in the calling thread."""
+    """The exception of the work is raised in the calling thread."""
 
     def work() -> None:
         raise error
@@ -35,8 +35,8 @@ def test_exception_is_raised(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "at_most"), [(0.05, None), (10, 0.05), (0, None)])
-def test_work_without_end_is_left_alone(seconds: float, at_most: float | None) -> None:
-    """It goes on in a thread that does not keep the process alive."""
+def test_endless_work_is_abandoned(seconds: float, at_most: float | None) -> None:
+    """The work goes on in a daemon thread, which does not keep the process alive."""
     done = threading.Event()
     before = threading.enumerate()
     budget = Budget(seconds)

@@ -22,7 +22,7 @@ def date(seconds: float) -> str:
 
 @pytest.mark.parametrize("seconds", [0, 30, -30])
 def test_small_difference_is_ok(seconds: int) -> None:
-    """Half a minute is nothing."""
+    """Thirty seconds are tolerated."""
     assert check_clock({"Date": date(seconds)}, NOW) == OK
 
 
@@ -39,26 +39,26 @@ def test_small_difference_is_ok(seconds: int) -> None:
     ],
 )
 def test_difference_is_shown(seconds: int, status: str, words: str) -> None:
-    """More than 30 s warn, more than 5 minutes fail."""
+    """More than 30 seconds warn, and more than 5 minutes fail."""
     detail = f"this machine's clock is {words} the answer's Date"
     assert check_clock({"Date": date(seconds)}, NOW) == ("clock", status, detail, SET_IT)
 
 
 def test_difference_is_rounded() -> None:
-    """A Date has whole seconds, so a server that is 20 minutes ahead seems to be a little less."""
+    """A Date has whole seconds, so a difference of 20 minutes is measured as a little less."""
     check = check_clock({"Date": date(1200)}, NOW + 0.4)
     assert check is not None
     assert check.detail == "this machine's clock is 20 minutes behind the answer's Date"
 
 
 def test_age_of_a_cached_answer_counts() -> None:
-    """A cache passes an old date on, and says how old it is (RFC 9111 section 5.1)."""
+    """A cache passes an old Date on, with its age (RFC 9111 section 5.1)."""
     assert check_clock({"Date": date(-3600), "Age": "3600"}, NOW) == OK
 
 
 @pytest.mark.parametrize("age", ["", "-3600", "x", "\xb2", "9" * 10, "9" * 5000])
-def test_age_that_is_no_number_does_not_count(age: str) -> None:
-    """A garbled Age is ignored."""
+def test_invalid_age_is_ignored(age: str) -> None:
+    """An Age that is not a number of seconds says nothing about the Date."""
     assert check_clock({"Date": date(0), "Age": age}, NOW) == OK
 
 
@@ -69,13 +69,13 @@ def test_age_that_is_no_number_does_not_count(age: str) -> None:
         "Mon, 01 Jan 2024 00:00:00 +999999999999999", ",", "1 1 1 1 1 1 1",
     ],
 )  # fmt: skip
-def test_date_that_is_none_warns(value: str) -> None:
-    """A garbled Date says nothing about this machine's clock."""
+def test_invalid_date_warns(value: str) -> None:
+    """An invalid Date says nothing about this machine's clock."""
     assert check_clock({"Date": value}, NOW) == NO_DATE
 
 
 def test_date_of_an_unknown_zone_is_utc() -> None:
-    """-0000 means a time in UTC whose place is unknown (RFC 5322 section 3.3)."""
+    """-0000 is a time in UTC from an unknown zone (RFC 5322 section 3.3)."""
     assert check_clock({"Date": date(0).replace("GMT", "-0000")}, NOW) == OK
 
 

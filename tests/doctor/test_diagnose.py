@@ -20,12 +20,12 @@ from tests.helpers import KEY, jwt
 
 
 def names(checks: list[Check]) -> list[str]:
-    """The names of the lines, in their order."""
+    """Return the names of the lines, in their order."""
     return [check.name for check in checks]
 
 
 def test_lines_come_in_order(tmp_path: Path) -> None:
-    """The order is that of the documentation, and the last line says what the others mean together."""
+    """The order is documented, and the last line summarises the others."""
     path = tmp_path / "key"
     path.write_text(jwt({"exp": time.time() + 5.5 * 3600}).removeprefix("Bearer "))
     path.chmod(0o600)
@@ -37,14 +37,14 @@ def test_lines_come_in_order(tmp_path: Path) -> None:
 
 
 def test_missing_key_is_the_only_line() -> None:
-    """Without a key there is nothing else to look at."""
+    """Without a key there is nothing else to check."""
     checks = diagnose(BearerEnvAuth("TGW_API_KEY"))
     assert [check[:2] for check in checks] == [("key", "fail"), ("verdict", "fail")]
     assert checks[-1].detail == "there is no key to send; failed: key"
 
 
 def test_verdict_names_the_worst_lines(tmp_path: Path) -> None:
-    """A warning is named as long as nothing fails."""
+    """Warnings are named only if nothing fails."""
     path = tmp_path / "key"
     path.write_text("changeme")
     os.utime(path, (0, 0))
@@ -57,8 +57,8 @@ def test_verdict_names_the_worst_lines(tmp_path: Path) -> None:
     assert checks[-1] == ("verdict", "fail", sentence, "")
 
 
-def test_file_of_a_failed_source_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file whose text is no key may still be an old one."""
+def test_file_of_a_failed_source_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that holds no valid key may be an old one."""
     path = tmp_path / "key"
     path.write_text("two words")
     os.utime(path, (0, 0))
@@ -67,8 +67,8 @@ def test_file_of_a_failed_source_is_looked_at(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.posix("control characters in names")
-def test_path_keeps_to_its_line(tmp_path: Path) -> None:
-    """What a path holds does not reach the terminal as a command, in no line."""
+def test_control_characters_in_a_path_are_hidden(tmp_path: Path) -> None:
+    """No line passes a control character of a path to the terminal."""
     path = tmp_path / "my key\x1b\n"
     path.write_text(KEY)
     path.chmod(0o644)
@@ -77,7 +77,7 @@ def test_path_keeps_to_its_line(tmp_path: Path) -> None:
     assert checks[2].remedy == f"make it readable by its owner only: chmod 600 '{tmp_path}/my key??'"
 
 
-def test_lines_come_as_they_are_known() -> None:
+def test_lines_come_one_by_one() -> None:
     """A reader sees the first line before the next check begins."""
     lines = examine(BearerEnvAuth(provider=lambda: KEY), "https://tgw.local/", wording=COMMAND_LINE)
     assert next(lines).name == "key"
@@ -98,7 +98,7 @@ MOUNTED = MountedAuth(
 
 @pytest.mark.parametrize("host", ["tgw.local", "nested.example"])
 def test_mount_of_the_url_decides(host: str) -> None:
-    """What is mounted there is checked as if it stood alone."""
+    """The auth that is mounted at the URL is checked as if it were used alone."""
     lines = examine(MOUNTED, f"https://{host}/v1/models")
     assert next(lines).detail == "no key found because TGW_API_KEY is not set in this process's environment"
 
@@ -106,30 +106,21 @@ def test_mount_of_the_url_decides(host: str) -> None:
 @pytest.mark.parametrize(
     ("url", "detail", "remedy"),
     [
-        (
-            None,
-            "a MountedAuth sends a key only to URLs in its prefixes, and no URL was given",
-            "give the URL that the requests go to",
-        ),
-        (
-            "https://user:hunter2@tgw.local/v2?hunter2",
-            "no key goes to https://tgw.local/v2 because none of the MountedAuth's prefixes covers it",
-            "correct the URL, or mount an auth there",
-        ),
-        (
-            "https://nested.example/v2",
-            "no key goes to https://nested.example/v2 because none of the MountedAuth's prefixes covers it",
-            "correct the URL, or mount an auth there",
-        ),
-        (
-            "https://basic.example/x",
-            "what is mounted at https://basic.example/ is HTTPBasicAuth, whose key cannot be checked",
-            "mount a BearerEnvAuth there, or try that auth by itself",
-        ),
+        (None, "a MountedAuth sends a key only to URLs in its prefixes, and no URL was given",
+         "give the URL that the requests go to"),
+        ("https://user:hunter2@tgw.local/v2?hunter2",
+         "no key goes to https://tgw.local/v2 because none of the MountedAuth's prefixes covers it",
+         "correct the URL, or mount an auth there"),
+        ("https://nested.example/v2",
+         "no key goes to https://nested.example/v2 because none of the MountedAuth's prefixes covers it",
+         "correct the URL, or mount an auth there"),
+        ("https://basic.example/x",
+         "what is mounted at https://basic.example/ is HTTPBasicAuth, whose key cannot be checked",
+         "mount a BearerEnvAuth there, or try that auth by itself"),
     ],
-)
+)  # fmt: skip
 def test_url_without_a_key_fails(url: str | None, detail: str, remedy: str) -> None:
-    """Where nothing is mounted no key goes, so nothing is sent."""
+    """No key is sent to a URL without a mount, so no request is made."""
     assert diagnose(MOUNTED, url) == [
         ("key", "fail", detail, remedy),
         ("verdict", "fail", "no request was sent; failed: key", ""),
@@ -142,7 +133,7 @@ def test_url_without_a_key_fails(url: str | None, detail: str, remedy: str) -> N
 @pytest.mark.parametrize("url", ["tgw.local/v1", "https://", "https://[::1", "https://*.example/"])
 @pytest.mark.parametrize("auth", [BearerEnvAuth("TGW_API_KEY"), MOUNTED])
 def test_url_that_cannot_be_parsed_fails(url: str, auth: BearerEnvAuth | MountedAuth) -> None:
-    """It is not repeated."""
+    """The URL is not shown."""
     assert diagnose(auth, url) == [
         ("url", "fail", "requests cannot parse the URL", "write it as https://host/path"),
         ("verdict", "fail", "no request was sent; failed: url", ""),
@@ -151,14 +142,14 @@ def test_url_that_cannot_be_parsed_fails(url: str, auth: BearerEnvAuth | Mounted
 
 @pytest.mark.parametrize("url", ["ftp://hunter2@host/", "tgw.local:5000/hunter2", f"x:{KEY}", "file:///hunter2"])
 def test_url_of_another_kind_fails(url: str, key_env: str) -> None:
-    """Neither a URL that is not http nor what was taken for one is repeated."""
+    """The URL is not shown, because it may hold a password or be the key."""
     check = diagnose(BearerEnvAuth(key_env), url)[2]
     detail = "the key was not sent because the URL is not http or https with a plain host name"
     assert check == ("url", "fail", detail, "write it like https://api.example.com/v1/models")
 
 
 def test_refused_destination_is_not_connected_to(key_env: str) -> None:
-    """What a request would be refused is refused here, in the words of whoever asks."""
+    """The error is that of a request, in the words of the user interface."""
     auth = BearerEnvAuth(key_env, hosts=["api.example.com"])
     problem = "the key was not sent to https://tgw.local because it is bound to api.example.com"
     remedy = "correct the URL, or name the host with {} if the key belongs there"
@@ -182,31 +173,16 @@ def test_refused_destination_is_not_connected_to(key_env: str) -> None:
         ({"method": "GET secret"}, ValueError, "the method is not a word of letters: give GET, POST or the like"),
         ({"timeout": "secret"}, TypeError, "the timeout is str: give a number of seconds"),
         ({"timeout": True}, TypeError, "the timeout is bool: give a number of seconds"),
-        (
-            {"timeout": 0},
-            ValueError,
-            "the timeout is not a positive number below 1e+08: give a number of seconds",
-        ),
-        (
-            {"timeout": 1e8},
-            ValueError,
-            "the timeout is not a positive number below 1e+08: give a number of seconds",
-        ),
+        ({"timeout": 0}, ValueError, "the timeout is not a positive number below 1e+08: give a number of seconds"),
+        ({"timeout": 1e8}, ValueError, "the timeout is not a positive number below 1e+08: give a number of seconds"),
         ({"max_age": None}, TypeError, "the maximum age is NoneType: give a number of days"),
-        (
-            {"max_age": -1},
-            ValueError,
-            "the maximum age is not a positive number below 1e+08: give a number of days",
-        ),
-        (
-            {"max_age": float("nan")},
-            ValueError,
-            "the maximum age is not a positive number below 1e+08: give a number of days",
-        ),
+        ({"max_age": -1}, ValueError, "the maximum age is not a positive number below 1e+08: give a number of days"),
+        ({"max_age": float("nan")}, ValueError,
+         "the maximum age is not a positive number below 1e+08: give a number of days"),
     ],
-)
-def test_wrong_arguments_are_refused(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
-    """They are not shown, because a key may be among them."""
+)  # fmt: skip
+def test_a_wrong_argument_raises(arguments: dict[str, Any], error: type[Exception], words: str) -> None:
+    """The message does not show the argument, which may be a key."""
     call: dict[str, Any] = {"auth": BearerEnvAuth(), **arguments}
     with pytest.raises(error) as caught:
         diagnose(**call)
@@ -214,7 +190,7 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], error: type[Exce
 
 
 def test_nothing_shows_the_key(tmp_path: Path) -> None:
-    """No line has more of the key than its end."""
+    """No line shows more of the key than its end."""
     path = tmp_path / "key"
     for text in (KEY, f"{KEY} {KEY}", f"API={KEY}", f"'{KEY}'", f"<{KEY}>", f"Bearer Bearer {KEY}", f"/run/{KEY}"):
         path.write_text(text)
@@ -223,7 +199,7 @@ def test_nothing_shows_the_key(tmp_path: Path) -> None:
 
 
 def test_importing_the_package_loads_no_doctor() -> None:
-    """The command line and what it needs cost a program nothing."""
+    """A program that only sends requests does not pay for the doctor's modules."""
     code = (
         "import sys, requests_bearer_env\n"
         "for name in ('argparse', 'requests_bearer_env.doctor', 'requests_bearer_env.__main__'):\n"

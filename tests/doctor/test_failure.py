@@ -1,4 +1,4 @@
-"""Why no answer came, in words; what a loopback server can do is tried in the integration tests."""
+"""Sentences for requests without an answer; the integration tests provoke some of these failures on loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "hunter2"
 
 
 def wrapped(cause: BaseException) -> BaseException:
-    """An exception as requests raises it, with the cause deep inside."""
+    """Return the exception that requests raises for a cause, which is two levels below it."""
     try:
         try:
             raise cause
@@ -28,14 +28,14 @@ def wrapped(cause: BaseException) -> BaseException:
 
 
 def unverified(code: int, message: str = SECRET) -> ssl.SSLCertVerificationError:
-    """What OpenSSL says of a certificate that it does not accept."""
+    """Return what Python raises for a certificate that OpenSSL does not accept."""
     error = ssl.SSLCertVerificationError(1, SECRET)
     error.verify_code, error.verify_message = code, message
     return error
 
 
 def tls(reason: str) -> ssl.SSLError:
-    """What OpenSSL raises for a handshake that fails."""
+    """Return what Python raises for a handshake that fails."""
     error = ssl.SSLError(1, SECRET)
     error.reason = reason
     return error
@@ -64,30 +64,17 @@ UNKNOWN = (
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (
-            exceptions.ProxyError(SECRET),
-            (
-                "the proxy does not let the request through",
-                "see the proxy's log, or connect directly: name the host in NO_PROXY",
-            ),
-        ),
-        (
-            exceptions.InvalidProxyURL(SECRET),
-            ("the proxy's address cannot be used", "correct the proxy settings of the environment"),
-        ),
-        (
-            exceptions.InvalidSchema(SECRET),
-            (
-                "the environment names a proxy of a kind that requests cannot use",
-                "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY",
-            ),
-        ),
+        (exceptions.ProxyError(SECRET),
+         ("the proxy does not let the request through",
+          "see the proxy's log, or connect directly: name the host in NO_PROXY")),
+        (exceptions.InvalidProxyURL(SECRET),
+         ("the proxy's address cannot be used", "correct the proxy settings of the environment")),
+        (exceptions.InvalidSchema(SECRET),
+         ("the environment names a proxy of a kind that requests cannot use",
+          "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY")),
         (socket.gaierror(socket.EAI_NONAME, SECRET), NO_NAME),
         (UnicodeError(SECRET), NO_NAME),
-        (
-            ConnectionRefusedError(SECRET),
-            ("nothing listens on that port", "correct the port, or start the server"),
-        ),
+        (ConnectionRefusedError(SECRET), ("nothing listens on that port", "correct the port, or start the server")),
         (TimeoutError(SECRET), LATE),
         (exceptions.ReadTimeout(SECRET), LATE),
         (http.client.RemoteDisconnected(SECRET), HANG_UP),
@@ -99,70 +86,34 @@ UNKNOWN = (
         (tls("SSLV3_ALERT_HANDSHAKE_FAILURE"), HANDSHAKE),
         (tls("WRONG_VERSION_NUMBER"), NO_TLS),
         (tls("RECORD_LAYER_FAILURE"), NO_TLS),
-        (
-            http.client.BadStatusLine(SECRET),
-            ("the port answers, but not with HTTP", "correct the port; see whether it speaks http or https"),
-        ),
-        (
-            http.client.LineTooLong(SECRET),
-            ("the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it"),
-        ),
-        (
-            unverified(9),
-            ("the server's certificate is not valid yet", "see whether this machine's clock is slow"),
-        ),
-        (
-            unverified(10),
-            (
-                "the server's certificate has expired",
-                "have it renewed; if it was, see whether this machine's clock is fast",
-            ),
-        ),
-        (
-            unverified(18),
-            (
-                "the server's certificate is self-signed, so nothing proves whose it is",
-                "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE",
-            ),
-        ),
-        (
-            unverified(19),
-            (
-                "the server's certificate comes from a private CA that requests does not trust",
-                (
-                    "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy "
-                    "replaces it"
-                ),
-            ),
-        ),
+        (http.client.BadStatusLine(SECRET),
+         ("the port answers, but not with HTTP", "correct the port; see whether it speaks http or https")),
+        (http.client.LineTooLong(SECRET),
+         ("the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it")),
+        (unverified(9), ("the server's certificate is not valid yet", "see whether this machine's clock is slow")),
+        (unverified(10),
+         ("the server's certificate has expired",
+          "have it renewed; if it was, see whether this machine's clock is fast")),
+        (unverified(18),
+         ("the server's certificate is self-signed, so nothing proves whose it is",
+          "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE")),
+        (unverified(19),
+         ("the server's certificate comes from a private CA that requests does not trust",
+          "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy replaces it")),
         (unverified(20), UNKNOWN),
         (unverified(21), UNKNOWN),
-        (
-            unverified(62),
-            (
-                "the server's certificate is for another host name",
-                "use the name that it is for, or correct the URL",
-            ),
-        ),
-        (
-            unverified(64),
-            ("the server's certificate is not for that address", "use the host name that it is for"),
-        ),
-        (
-            unverified(85, "Missing Authority Key Identifier"),
-            (
-                "the server's certificate is refused: Missing Authority Key Identifier (OpenSSL)",
-                "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
-            ),
-        ),
-        (
-            OSError(errno.EIO, SECRET),
-            ("the request failed (Input/output error)", "see whether this machine reaches the host at all"),
-        ),
+        (unverified(62),
+         ("the server's certificate is for another host name", "use the name that it is for, or correct the URL")),
+        (unverified(64), ("the server's certificate is not for that address", "use the host name that it is for")),
+        (unverified(85, "Missing Authority Key Identifier"),
+         ("the server's certificate is refused: Missing Authority Key Identifier (OpenSSL)",
+          "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly")),
+        (OSError(errno.EIO, SECRET),
+         ("the request failed (Input/output error)", "see whether this machine reaches the host at all")),
     ],
-)
+)  # fmt: skip
 def test_each_failure_has_a_sentence(error: BaseException, words: tuple[str, str]) -> None:
-    """A failure is told in words of this package, wherever in the chain it stands."""
+    """A failure is explained at any depth of the exception chain."""
     for raised in (error, wrapped(error), exceptions.ConnectionError(Exception("a", error))):
         assert explain_failure(raised, 2.5) == words
 
@@ -199,30 +150,33 @@ def test_file_of_cas_does_not_matter_for_a_name(code: int) -> None:
 
 
 def test_number_of_windows_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """os.strerror() knows no Winsock number, so the platform's own words are taken."""
+    """os.strerror() knows no Winsock error number, so the platform explains it."""
     monkeypatch.setattr(platforms, "error_text", lambda error: f"words for {error.errno}")
     assert explain_failure(OSError(10051, SECRET), 1)[0] == "the request failed (words for 10051)"
 
 
 def test_unknown_failure_shows_its_type_alone() -> None:
-    """What this package does not know is told without its message."""
+    """The message of an unknown exception may hold a secret."""
     detail, remedy = explain_failure(RuntimeError(SECRET), 1)
     assert detail == "the request failed (RuntimeError)"
     assert remedy == "see whether this machine reaches the host at all"
 
 
-def test_certificate_is_told_before_the_wrapping() -> None:
-    """The SSLError of requests says less than the certificate's fault inside."""
-    assert "expired" in explain_failure(exceptions.SSLError(unverified(10)), 1)[0]
+def test_certificate_error_precedes_its_wrapper() -> None:
+    """The SSLError of requests says less than the certificate error inside it."""
+    assert explain_failure(exceptions.SSLError(unverified(10)), 1)[0] == "the server's certificate has expired"
 
 
-def test_proxy_failure_is_told_before_its_cause() -> None:
-    """A refused connection to a proxy is not the server's."""
-    assert "proxy" in explain_failure(exceptions.ProxyError(ConnectionRefusedError()), 1)[0]
+def test_proxy_error_precedes_its_cause() -> None:
+    """A refused connection to the proxy must not be reported as one to the server."""
+    assert explain_failure(exceptions.ProxyError(ConnectionRefusedError()), 1) == (
+        "the proxy cannot be reached",
+        "correct the proxy settings of the environment, or start the proxy; or name the host in NO_PROXY",
+    )
 
 
 def test_reason_of_a_pool_is_followed() -> None:
-    """urllib3 keeps the cause in an attribute."""
+    """urllib3 keeps the cause in the attribute ``reason``."""
 
     class PoolError(Exception):
         reason = ConnectionRefusedError()
@@ -230,8 +184,8 @@ def test_reason_of_a_pool_is_followed() -> None:
     assert explain_failure(PoolError(), 1)[0] == "nothing listens on that port"
 
 
-def test_proxy_that_wants_credentials_is_told_from_others() -> None:
-    """A 407 at the tunnel has a remedy of its own."""
+def test_proxy_that_answers_407_has_a_remedy() -> None:
+    """The proxy asks for credentials when the tunnel is opened."""
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
     assert explain_failure(error, 1) == (
         "the proxy asks for credentials of its own (407)",
@@ -242,7 +196,7 @@ def test_proxy_that_wants_credentials_is_told_from_others() -> None:
 
 
 def test_every_branch_of_a_chain_is_followed() -> None:
-    """What stands deep behind the context counts as what stands behind the cause."""
+    """A failure behind a context is found as one behind a cause is."""
     for deep in ("__cause__", "__context__"):
         top, cause, context = ValueError(), ValueError(), ValueError()
         top.__cause__, top.__context__ = cause, context
@@ -250,8 +204,8 @@ def test_every_branch_of_a_chain_is_followed() -> None:
         assert explain_failure(top, 1)[0] == "nothing listens on that port"
 
 
-def test_exceptions_in_a_circle_are_walked_once() -> None:
-    """A circle of causes ends."""
+def test_a_cycle_of_causes_ends() -> None:
+    """Each exception of a cycle is examined once."""
     first, second = ValueError(), KeyError()
     first.__cause__, second.__cause__ = second, first
     assert explain_failure(first, 1)[0] == "the request failed (ValueError)"

@@ -31,7 +31,7 @@ KeyFile = Callable[..., Path]
 
 @pytest.fixture
 def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
-    """Write a file with the key: ``key_file(mode=0o640, days=100)``."""
+    """Return a function that writes a file with the key: ``key_file(mode=0o640, days=100)``."""
     mountinfo = tmp_path / "mountinfo"
     mountinfo.write_text("")
     monkeypatch.setattr(file, "_MOUNTINFO", str(mountinfo))
@@ -50,15 +50,17 @@ def key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyFile:
 
 @pytest.fixture
 def other_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process runs as a user without a name, who is not root and does not own the files."""
+    """Make this process seem to run as a user without a name, who is not root and owns no files."""
     monkeypatch.setattr(os, "geteuid", lambda: 3_999_999)
     monkeypatch.setattr(os, "getegid", lambda: 3_999_999)
     monkeypatch.setattr(os, "getgroups", list)
 
 
-def looked_at(path: Path | str, max_age: float = 90, *, readable: bool = True) -> Check | None:
-    """What is reported of a file."""
-    return check_file(str(path), max_age, readable=readable)
+def line_about(path: Path, max_age: float = 90, *, readable: bool = True) -> Check:
+    """Return the line about a file."""
+    line = check_file(str(path), max_age, readable=readable)
+    assert line is not None
+    return line
 
 
 # Modes
@@ -67,9 +69,9 @@ def looked_at(path: Path | str, max_age: float = 90, *, readable: bool = True) -
 @pytest.mark.posix("modes of files")
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_file_of_its_owner_is_ok(mode: int, key_file: KeyFile) -> None:
-    """Nobody else can read the key."""
+    """Only the owner can read the key."""
     path = key_file(mode=mode)
-    assert looked_at(path) == ("file", "ok", f"{path}: mode {mode:04o}, unchanged for 0 s", "")
+    assert line_about(path) == ("file", "ok", f"{path}: mode {mode:04o}, unchanged for 0 s", "")
 
 
 @pytest.mark.posix("modes of files")
@@ -78,10 +80,10 @@ def test_file_of_its_owner_is_ok(mode: int, key_file: KeyFile) -> None:
     [(0o40, "its group"), (0o20, "its group"), (0o10, "its group")] + [(bit, "every user") for bit in (4, 2, 1)],
 )
 def test_file_that_others_may_use_warns(bit: int, who: str, key_file: KeyFile) -> None:
-    """Any right of the group or of others is too much."""
+    """Every right of the group or of others warns."""
     path = key_file(mode=0o600 | bit)
     detail = f"{path}: mode {0o600 | bit:04o}, open to {who}, unchanged for 0 s"
-    assert looked_at(path) == ("file", "warn", detail, f"make it readable by its owner only: chmod 600 {path}")
+    assert line_about(path) == ("file", "warn", detail, f"make it readable by its owner only: chmod 600 {path}")
 
 
 @pytest.mark.posix("modes of files")
@@ -106,21 +108,19 @@ def test_file_that_others_may_use_warns(bit: int, who: str, key_file: KeyFile) -
 def test_remedy_leaves_the_file_readable(
     mode: int, group: bool, who: str, remedy: str, key_file: KeyFile, other_user: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that reads its key as a member of the file's group must still be able to; it cannot change the mode."""
+    """A service that reads the key as a member of the file's group must still be able to."""
     path = key_file(mode=mode)
     if group:
         monkeypatch.setattr(os, "getgroups", lambda: [path.stat().st_gid])
     detail = f"{path}: mode {mode:04o}{who}, unchanged for 0 s"
-    assert looked_at(path) == ("file", "warn" if remedy else "ok", detail, remedy.format(path=path))
+    assert line_about(path) == ("file", "warn" if remedy else "ok", detail, remedy.format(path=path))
 
 
 @pytest.mark.posix("modes of files")
 def test_path_is_quoted_for_the_shell(key_file: KeyFile) -> None:
-    """The remedy can be pasted whatever the path is."""
+    """The remedy can be pasted into a shell."""
     path = key_file("my key", mode=0o644)
-    check = looked_at(path)
-    assert check is not None
-    assert check.remedy == f"make it readable by its owner only: chmod 600 '{path}'"
+    assert line_about(path).remedy == f"make it readable by its owner only: chmod 600 '{path}'"
 
 
 @pytest.mark.parametrize("place", ["/run/secrets/", "/var/run/secrets/", "/run/credentials/"])
@@ -132,22 +132,22 @@ def test_places_of_secrets_are_known(place: str) -> None:
 @pytest.mark.posix("modes of files")
 @pytest.mark.parametrize("mode", [0o444, 0o440, 0o644])
 def test_mounted_secret_may_be_readable(mode: int, key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who reads a container's secrets is decided elsewhere; their age counts all the same."""
+    """A container's configuration decides who reads its secrets, so only their age is checked."""
     path = key_file(mode=mode, days=1)
     monkeypatch.setattr(file, "_MOUNTED", (f"{path.parent}/",))
     detail = f"{path}: mode {mode:04o} where secrets are mounted, unchanged for 24 hours"
-    assert looked_at(path) == ("file", "ok", detail, "")
-    assert looked_at(path, 0.5) == ("file", "warn", detail, ROTATE)
+    assert line_about(path) == ("file", "ok", detail, "")
+    assert line_about(path, 0.5) == ("file", "warn", detail, ROTATE)
 
 
 @pytest.mark.posix("symbolic links")
 def test_volume_of_kubernetes_is_known(key_file: KeyFile, tmp_path: Path) -> None:
-    """A secret volume may be mounted anywhere; its files are links to ``..data``, a link to a dated directory."""
+    """The files of a secret volume are links to ``..data``, a link to a dated directory, wherever it is mounted."""
     key_file("..2026_05_01_12_00_00.1234567/key", mode=0o644)
     (tmp_path / "..data").symlink_to("..2026_05_01_12_00_00.1234567")
     (tmp_path / "tgw").symlink_to("..data/key")
     path = tmp_path / "tgw"
-    assert looked_at(path) == ("file", "ok", f"{path}: mode 0644 where secrets are mounted, unchanged for 0 s", "")
+    assert line_about(path) == ("file", "ok", f"{path}: mode 0644 where secrets are mounted, unchanged for 0 s", "")
 
 
 @pytest.mark.posix("modes of files")
@@ -156,39 +156,35 @@ def test_credential_of_systemd_is_known(key_file: KeyFile, monkeypatch: pytest.M
     path = key_file("credentials/tgw", mode=0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
     detail = f"{path}: mode 0440 in systemd's directory of credentials, unchanged for 0 s"
-    assert looked_at(path) == ("file", "ok", detail, "")
+    assert line_about(path) == ("file", "ok", detail, "")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent)[:-1])
-    check = looked_at(path)
-    assert check is not None
-    assert check.status == "warn"
+    assert line_about(path).status == "warn"
 
 
 @pytest.mark.posix("modes of files")
 def test_file_on_a_read_only_mount_is_ok(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mode that cannot be changed is not worth a warning."""
+    """The mode cannot be changed there, so a warning would be useless."""
     path = key_file(mode=0o644)
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
-    assert looked_at(path) == ("file", "ok", f"{path}: mode 0644 on a read-only mount, unchanged for 0 s", "")
+    assert line_about(path) == ("file", "ok", f"{path}: mode 0644 on a read-only mount, unchanged for 0 s", "")
 
 
 @pytest.mark.posix("symbolic links")
 def test_link_out_of_a_mount_is_followed(key_file: KeyFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The place of the file itself counts, not that of a link to it."""
+    """The directory of the file itself decides, not that of a link to it."""
     mount = tmp_path / "mount"
     mount.mkdir()
     (mount / "key").symlink_to(key_file(mode=0o644))
     monkeypatch.setattr(file, "_MOUNTED", (f"{mount}/",))
-    check = looked_at(mount / "key")
-    assert check is not None
-    assert check.status == "warn"
+    assert line_about(mount / "key").status == "warn"
 
 
 def test_windows_has_no_modes(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python makes up modes there, so nothing is said of them; the age counts."""
+    """Python invents the modes of files on Windows, so only the age is checked."""
     path = key_file(mode=0o666, days=8)
     monkeypatch.setattr(platforms, "WINDOWS", True)
-    assert looked_at(path) == ("file", "ok", f"{path}: unchanged for 8 days", "")
-    assert looked_at(path, 7) == ("file", "warn", f"{path}: unchanged for 8 days", ROTATE)
+    assert line_about(path) == ("file", "ok", f"{path}: unchanged for 8 days", "")
+    assert line_about(path, 7) == ("file", "warn", f"{path}: unchanged for 8 days", ROTATE)
 
 
 # Age
@@ -196,25 +192,23 @@ def test_windows_has_no_modes(key_file: KeyFile, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(("days", "status"), [(89.9, "ok"), (90.1, "warn")])
 def test_old_key_warns(days: float, status: str, key_file: KeyFile) -> None:
-    """A file that has not been changed for 90 days holds a key to rotate."""
+    """A file that is unchanged for 90 days holds a key that should be rotated."""
     path = key_file(days=days)
     detail = f"{path}: {MODE_0600}unchanged for {int(days)} days"
-    assert looked_at(path) == ("file", status, detail, ROTATE * (status == "warn"))
+    assert line_about(path) == ("file", status, detail, ROTATE * (status == "warn"))
 
 
 def test_file_of_the_future_is_new(key_file: KeyFile) -> None:
-    """A clock that was set back does not make an age negative."""
+    """An age is never negative, even after the clock was set back."""
     path = key_file(days=-3)
-    assert looked_at(path) == ("file", "ok", f"{path}: {MODE_0600}unchanged for 0 s", "")
+    assert line_about(path) == ("file", "ok", f"{path}: {MODE_0600}unchanged for 0 s", "")
 
 
 @pytest.mark.posix("modes of files")
 def test_two_faults_have_two_remedies(key_file: KeyFile) -> None:
-    """An old file that everyone may read is told both."""
+    """The line about an old file that every user may read names both remedies."""
     path = key_file(mode=0o644, days=100)
-    check = looked_at(path)
-    assert check is not None
-    assert check.remedy == f"make it readable by its owner only: chmod 600 {path}; {ROTATE}"
+    assert line_about(path).remedy == f"make it readable by its owner only: chmod 600 {path}; {ROTATE}"
 
 
 # Mounts of a single file
@@ -236,7 +230,7 @@ SUBPATH = "it is mounted with Kubernetes' subPath, so a rotated key never arrive
     ],
 )
 def test_mount_that_is_never_updated_warns(root: str, words: str, key_file: KeyFile) -> None:
-    """A bind mount of one file keeps the file that was there when the container started."""
+    """A bind mount of one file keeps the file that existed when the container started."""
     path = key_file("my key", mode=0o600)
     escaped = str(path).replace(" ", "\\040")
     Path(file._MOUNTINFO).write_text(
@@ -246,7 +240,7 @@ def test_mount_that_is_never_updated_warns(root: str, words: str, key_file: KeyF
         "broken\n"
     )
     detail = f"{path}: mode 0600, unchanged for 0 s" + (f"; {words}" if words else "")
-    assert looked_at(path) == ("file", "warn" if words else "ok", detail, MOUNT_ALL if words else "")
+    assert line_about(path) == ("file", "warn" if words else "ok", detail, MOUNT_ALL if words else "")
 
 
 @pytest.mark.posix("mounts")
@@ -255,16 +249,14 @@ def test_mode_of_a_kubernetes_mount_is_the_pods(key_file: KeyFile, other_user: N
     path = key_file(mode=0o644)
     Path(file._MOUNTINFO).write_text(f"35 21 0:31 /volume-subpaths/tgw/main/0 {path} rw - tmpfs tmpfs rw\n")
     detail = f"{path}: mode 0644, open to every user, unchanged for 0 s; {SUBPATH}"
-    assert looked_at(path) == ("file", "warn", detail, f"{KUBERNETES}; {MOUNT_ALL}")
+    assert line_about(path) == ("file", "warn", detail, f"{KUBERNETES}; {MOUNT_ALL}")
 
 
 def test_system_without_mountinfo_says_nothing(key_file: KeyFile) -> None:
-    """Only Linux tells what a file is mounted from."""
+    """Only Linux says what a file is mounted from."""
     path = key_file()
     os.unlink(file._MOUNTINFO)
-    check = looked_at(path)
-    assert check is not None
-    assert check.status == "ok"
+    assert line_about(path).status == "ok"
 
 
 # What cannot be read
@@ -272,23 +264,23 @@ def test_system_without_mountinfo_says_nothing(key_file: KeyFile) -> None:
 
 @pytest.mark.parametrize("name", ["missing", "nul\0"])
 def test_missing_file_has_no_line(name: str, tmp_path: Path) -> None:
-    """The line about the key says that it is missing."""
-    assert looked_at(str(tmp_path / name)) is None
+    """The line about the key says that the file is missing."""
+    assert check_file(str(tmp_path / name), 90, readable=True) is None
 
 
 def test_directory_has_no_line(tmp_path: Path) -> None:
-    """What is not a regular file has neither readers nor an age."""
-    assert looked_at(tmp_path, readable=False) is None
+    """Only a regular file has readers and an age."""
+    assert check_file(str(tmp_path), 90, readable=False) is None
 
 
 @pytest.mark.posix("users with numbers")
 def test_unreadable_file_names_its_owner(key_file: KeyFile, other_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The usual cause is that the check, or the service, runs as another user."""
+    """Usually the check, or the service, runs as another user."""
     path = key_file()
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr("pwd.getpwuid", owner_names(path.stat().st_uid))
     detail = f"{path} belongs to user keeper with mode 0600, and this process runs as user 3999999"
-    assert looked_at(path, readable=False) == ("file", "fail", detail, RUN_AS)
+    assert line_about(path, readable=False) == ("file", "fail", detail, RUN_AS)
 
 
 @pytest.mark.posix("symbolic links")
@@ -300,25 +292,22 @@ def test_unreadable_file_of_kubernetes_has_its_remedy(
     (tmp_path / "..data").symlink_to("..2026_05_01_12_00_00.1234567")
     (tmp_path / "tgw").symlink_to("..data/key")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    check = looked_at(tmp_path / "tgw", readable=False)
-    assert check is not None
+    check = line_about(tmp_path / "tgw", readable=False)
     assert (check.status, check.remedy) == ("fail", f"{RUN_AS}: {KUBERNETES}")
 
 
 @pytest.mark.posix("modes of files")
-def test_readable_file_with_something_else_is_described(key_file: KeyFile) -> None:
-    """A file whose text is no key may still be one that everyone reads."""
+def test_readable_file_without_a_key_is_checked(key_file: KeyFile) -> None:
+    """A file that holds no valid key may be readable for every user."""
     path = key_file(mode=0o644)
-    check = looked_at(path, readable=False)
-    assert check is not None
-    assert check.status == "warn"
+    assert line_about(path, readable=False).status == "warn"
 
 
 @pytest.mark.posix("users with numbers")
 def test_closed_directory_names_its_owner(
     key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A directory on the way may be what is closed; the first one is named."""
+    """The first directory of the path that this process may not enter is named."""
     path = key_file("secrets/inner/key")
     closed = tmp_path / "secrets"
     closed.chmod(0o700)
@@ -335,15 +324,15 @@ def test_closed_directory_names_its_owner(
     detail = (
         f"{path}: the directory {closed} belongs to user keeper with mode 0700, and this process runs as user 3999999"
     )
-    assert looked_at(path, readable=False) == ("file", "fail", detail, RUN_AS)
+    assert line_about(path, readable=False) == ("file", "fail", detail, RUN_AS)
     monkeypatch.setattr(os, "access", lambda *_: True)
-    assert looked_at(path, readable=False) is None
+    assert check_file(str(path), 90, readable=False) is None
     monkeypatch.setattr(platforms, "WINDOWS", True)
-    assert looked_at(path, readable=False) is None
+    assert check_file(str(path), 90, readable=False) is None
 
 
 def owner_names(number: int) -> Callable[[int], SimpleNamespace]:
-    """A list of users with one name in it."""
+    """Return a lookup of users that knows one of them."""
 
     def look_up(user: int) -> SimpleNamespace:
         return {number: SimpleNamespace(pw_name="keeper")}[user]

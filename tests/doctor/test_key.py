@@ -19,32 +19,32 @@ STORE_IT = "store the key there, or name the source that has it"
 
 
 def found(auth: BearerEnvAuth) -> KeyFound:
-    """What is found by an auth's sources."""
+    """Return what an auth's sources hold."""
     return find_key(auth.sources.each, COMMAND_LINE)
 
 
 def key_line(value: str, monkeypatch: pytest.MonkeyPatch) -> Check:
-    """The line about a variable's value."""
+    """Return the line about a variable's value."""
     monkeypatch.setenv("BEARER_TOKEN", value)
     return found(BearerEnvAuth()).check
 
 
 def test_key_is_named_by_its_source(key_env: str) -> None:
-    """The line says where the key is from, how long it is and how it ends."""
+    """The line names the source, the key's length and its end."""
     detail = f"environment variable TGW_API_KEY: {len(KEY)} characters, ending in WXYZ"
     assert found(BearerEnvAuth(key_env)) == (Check("key", "ok", detail), f"Bearer {KEY}", None)
 
 
 @pytest.mark.parametrize(("length", "ending"), [(19, ""), (20, ", ending in wxyz")])
 def test_end_of_a_short_key_is_not_shown(length: int, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last characters are shown from 20 on."""
+    """The last four characters are shown from a length of 20 on."""
     detail = f"environment variable BEARER_TOKEN: {length} characters{ending}"
     key = "".join(chr(97 + number) for number in range(length - 4)) + "wxyz"
     assert key_line(key, monkeypatch) == ("key", "ok", detail, "")
 
 
 def test_source_without_a_key_is_passed_over(tmp_path: Path) -> None:
-    """As for a request, the next source is read when one has no key."""
+    """The next source is read, as for a request."""
     path = tmp_path / "key"
     path.write_text(KEY)
     check, credential, read = found(BearerEnvAuth("TGW_API_KEY", file=path))
@@ -53,7 +53,7 @@ def test_source_without_a_key_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_missing_key_names_every_source() -> None:
-    """Without a key each source says why."""
+    """The line says of each source why it has no key."""
     detail = (
         "no key found because TGW_API_KEY is not set in this process's environment and provider <lambda> "
         "returned no key"
@@ -81,7 +81,7 @@ def test_path_without_a_home_names_none(path: str) -> None:
 
 
 def test_value_that_is_no_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a request would refuse fails, with the remedy apart."""
+    """A value that a request would refuse fails, with the remedy in its own field."""
     detail = (
         f"the value of environment variable BEARER_TOKEN ({len(KEY) + 2} characters) is wrapped in quotes, "
         "which would be sent as part of the key"
@@ -89,7 +89,7 @@ def test_value_that_is_no_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert key_line(f'"{KEY}"', monkeypatch) == ("key", "fail", detail, "store it without the quotes")
 
 
-def test_remedy_speaks_the_language_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remedy_names_the_options_of_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """An option has another name on the command line than in Python."""
     monkeypatch.setenv("BEARER_TOKEN", "op://vault/tgw/key")
     sources = BearerEnvAuth().sources.each
@@ -99,7 +99,7 @@ def test_remedy_speaks_the_language_of_the_user(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_source_that_fails_ends_the_search() -> None:
-    """As for a request, a source that fails is not passed over, and its exception is not shown."""
+    """A failing source is not skipped, as for a request, and its exception is not shown."""
 
     def vault() -> str:
         raise LookupError(KEY)
@@ -110,7 +110,7 @@ def test_source_that_fails_ends_the_search() -> None:
 
 @pytest.mark.parametrize("source", ["file", "env"])
 def test_file_of_a_source_that_fails_is_known(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line about the file says more about why it cannot be read."""
+    """The line about the file can then explain why it is unreadable."""
     monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path))
     check, credential, read = found(BearerEnvAuth(file=tmp_path) if source == "file" else BearerEnvAuth())
     assert (check.status, credential, read and read.path) == ("fail", None, str(tmp_path))
@@ -134,7 +134,7 @@ def test_file_of_a_source_that_fails_is_known(source: str, tmp_path: Path, monke
 def test_what_was_trimmed_is_shown(
     raw: str, words: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever of the stored value is not sent is named."""
+    """Each part of the stored value that is not sent is named."""
     path = tmp_path / "key"
     path.write_bytes(raw.encode())
     if source == "env":
@@ -148,7 +148,7 @@ def test_what_was_trimmed_is_shown(
 
 
 def test_provider_is_called_once() -> None:
-    """Looking at the key does not cost a second call, which may cost a fingerprint."""
+    """A call may ask the user for a fingerprint, so the line costs only one."""
     calls: list[None] = []
 
     def vault() -> str:
@@ -174,7 +174,7 @@ def test_another_key_in_a_later_source_warns(key_env: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("text", [KEY, f"{KEY}\n", "", '"quoted"'])
 def test_later_source_without_another_key_is_ok(text: str, key_env: str, tmp_path: Path) -> None:
-    """The same key, none, or what is no key, is nothing to speak of."""
+    """The same key, a blank file or an invalid key in a later source is not reported."""
     path = tmp_path / "key"
     path.write_text(text)
     assert found(BearerEnvAuth(key_env, file=path)).check.status == "ok"
@@ -194,7 +194,7 @@ DOTENV = (
     ["TGW_API_KEY=x\n", "A=1\r\n  export TGW_API_KEY = x", "# a comment\nTGW_API_KEY=", f"\ufeff\nTGW_API_KEY={KEY}"],
 )
 def test_dotenv_that_was_not_loaded_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing the variable into .env does not set it."""
+    """A variable in .env is not set unless a program loads the file."""
     (tmp_path / ".env").write_bytes(text.encode())
     monkeypatch.chdir(tmp_path)
     sources = BearerEnvAuth("TGW_API_KEY").sources.each
@@ -208,7 +208,7 @@ def test_dotenv_that_was_not_loaded_is_named(text: str, tmp_path: Path, monkeypa
     "text", ["", "TGW_API_KEY_2=x", "#TGW_API_KEY=x", "MY_TGW_API_KEY=x", "\0" * 70000 + "\nTGW_API_KEY=x"]
 )
 def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other variables and comments do not count, and no more than 64 KiB are read."""
+    """Other variables and comments do not count, and at most 64 KiB are read."""
     (tmp_path / ".env").write_text(text)
     monkeypatch.chdir(tmp_path)
     assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
@@ -216,13 +216,13 @@ def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, mon
 
 @pytest.mark.posix("named pipes")
 def test_dotenv_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe of that name would block."""
+    """Opening a pipe of that name would block."""
     os.mkfifo(tmp_path / ".env")
     monkeypatch.chdir(tmp_path)
     assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
 
 
-# What may be a key after all
+# Values that may be a key, but look like a mistake
 
 
 PLACEHOLDER = (
@@ -291,7 +291,7 @@ TWICE = ("is the same text twice", "store it once")
     ],
 )
 def test_value_that_may_be_a_key_warns(mistake: tuple[str, str], keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such a word can be a server's real key, so it is sent, and the line says what it looks like."""
+    """A server's real key may look like that, so it is sent, and the line says what it looks like."""
     for key in keys.split():
         check = key_line(key, monkeypatch)
         ending = f", ending in {key[-4:]}" if len(key) >= 20 else ""
@@ -310,7 +310,7 @@ def test_value_that_may_be_a_key_warns(mistake: tuple[str, str], keys: str, monk
     ],
 )  # fmt: skip
 def test_key_that_only_resembles_a_mistake_is_ok(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A warning that comes too often is not read."""
+    """Frequent false warnings would be ignored."""
     assert key_line(key, monkeypatch).status == "ok"
 
 
@@ -318,18 +318,18 @@ def test_key_that_only_resembles_a_mistake_is_ok(key: str, monkeypatch: pytest.M
     "key", ["your_" * 3000, "sk-" * 5000, "x" * 16000 + "!", "<" * 16000, ".." + "a.." * 5000, "a_" * 99, "%" * 16000]
 )
 def test_longest_key_takes_no_time(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key keeps the search for mistakes busy."""
+    """The search for mistakes takes less than a second for the longest key."""
     start = time.process_time()
     key_line(key, monkeypatch)
     assert time.process_time() - start < 1
 
 
 def test_arguments_of_a_command_are_not_shown(tmp_path: Path) -> None:
-    """A program is named by its name, because its arguments may lead to the key."""
+    """The arguments may reveal where the key is."""
     program = make_program(tmp_path, "vault", f"print({KEY!r})")
     check = found(BearerEnvAuth(provider=command([program, KEY]))).check
-    assert check.detail.startswith(f"provider command {program.name}: {len(KEY)} characters")
-    assert KEY not in check.detail
+    left_out = "left out: the line break at its end"
+    assert check.detail == f"provider command {program.name}: {len(KEY)} characters, ending in WXYZ; {left_out}"
 
 
 # header
@@ -339,13 +339,13 @@ SHAPE = "Authorization: Bearer, one space, {} characters of visible ASCII"
 
 
 def test_header_is_described() -> None:
-    """The header's shape is shown without the key."""
+    """The line describes the header without the key."""
     assert check_header(Credential(f"Bearer {KEY}"), PYTHON) == ("header", "ok", SHAPE.format(len(KEY)), "")
 
 
 @pytest.mark.parametrize("key", ["BearerK", "Bearer%20K", "bearer-K"])
 def test_key_that_begins_with_bearer_warns(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The word and no space would be part of the key; the line about the key does not repeat that."""
+    """The word would be sent as part of the key; only one of the two lines says so."""
     detail = "; the key begins with the word Bearer and no space, so the word would be part of the key"
     remedy = "store only the key; the scheme is added for you"
     shape = SHAPE.format(len(key))

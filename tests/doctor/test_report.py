@@ -1,4 +1,4 @@
-"""What the report is made of."""
+"""The parts of a report: lines, statuses, spans of time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from requests_bearer_env.errors import COMMAND_LINE, PYTHON, InsecureTransportEr
 
 
 def test_error_is_split_into_problem_and_remedy() -> None:
-    """The remedy speaks the language of whoever reads it."""
+    """The remedy names the options of the user interface."""
     error = InsecureTransportError("file a: b cannot be read", "{provider}, or {allow_http}", host="tgw.local")
     assert refused("url", error, PYTHON)[2:] == ("file a: b cannot be read", "provider=, or allow_http=['tgw.local']")
     assert refused("url", error, COMMAND_LINE)[2:] == (
@@ -19,7 +19,7 @@ def test_error_is_split_into_problem_and_remedy() -> None:
 
 
 def test_remedy_names_options() -> None:
-    """A remedy of the doctor's own has the same names."""
+    """A remedy of the doctor itself names them, too."""
     assert worded("{file} {hosts} {allow_http}", PYTHON, "h") == "file= hosts= allow_http=['h']"
     assert worded("{file} {hosts} {allow_http}", COMMAND_LINE, "h") == "--file --host --allow-http h"
 
@@ -28,7 +28,7 @@ def test_remedy_names_options() -> None:
     ("statuses", "status"), [("", "ok"), ("ok ok", "ok"), ("ok warn ok", "warn"), ("warn fail ok", "fail")]
 )
 def test_worst_status_decides(statuses: str, status: Status) -> None:
-    """One failure is a failure of the whole."""
+    """One failure makes the whole report fail."""
     given: dict[str, Status] = {"ok": "ok", "warn": "warn", "fail": "fail"}
     assert worst(Check("key", given[word], "") for word in statuses.split()) == status
 
@@ -49,6 +49,6 @@ def test_worst_status_decides(statuses: str, status: Status) -> None:
     ],
 )
 def test_span_is_in_words(seconds: float, down: str, nearest: str) -> None:
-    """The unit is the largest of which there are two."""
+    """The unit is the largest of which the span has at least two."""
     assert span(seconds) == down
     assert span(seconds, rounded=True) == nearest

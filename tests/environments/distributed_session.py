@@ -26,7 +26,7 @@ PROCESSES = 2
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A key in the environment, which the workers inherit, and a directory for the provider's traces."""
+    """Set the variables that the workers inherit: the key, and a directory that records the provider's calls."""
     (tmp_path / "calls").mkdir()
     monkeypatch.setenv(work.CALLS, str(tmp_path / "calls"))
     monkeypatch.setenv(work.VARIABLE, KEY)
@@ -61,7 +61,7 @@ def addresses(client: Any) -> list[str]:
 
 
 class TestDask:
-    """The scheduler sends tasks to the workers as pickles."""
+    """Dask's scheduler sends tasks to the workers as pickles."""
 
     def test_auth_at_module_level_asks_once(self, dask: Any, url: str, ca: str) -> None:
         """All tasks of a process share the cache of the object that the process made itself."""
@@ -87,7 +87,7 @@ class TestDask:
     def test_no_pickle_holds_the_key(
         self, dask: Any, url: str, ca: str, options: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Neither of an auth that has sent the key already, nor of a function that closes over it."""
+        """Neither an auth that has sent the key nor a function that closes over it holds the key in its pickle."""
         sent: list[bytes] = []
         dumps: Callable[..., bytes] = dask_pickle.dumps
 
@@ -114,7 +114,7 @@ class TestDask:
         assert authorizations(server) == [OLD, NEW]
 
     def test_worker_without_the_variable_says_so(self, dask: Any, url: str, ca: str) -> None:
-        """The exception arrives as what it is, with its request, though this process has the variable."""
+        """The exception arrives with its type and request, although this process has the variable."""
         dask.run(work.set_key, None)
         with pytest.raises(MissingKeyError) as caught:
             dask.submit(work.fetch, url, ca, BearerEnvAuth(work.VARIABLE), 7).result()
@@ -125,7 +125,7 @@ class TestDask:
 
 
 def test_lambda_carries_the_key_in_a_cloudpickle() -> None:
-    """Such a function is pickled with all that it refers to; a function of a module is pickled by its name."""
+    """Cloudpickle stores a lambda with all that it refers to, but a function of a module by its name."""
     key = KEY
     auth = BearerEnvAuth(provider=lambda: key)
     assert KEY.encode() in cloudpickle.dumps(auth)
@@ -135,16 +135,16 @@ def test_lambda_carries_the_key_in_a_cloudpickle() -> None:
 
 
 class TestJoblib:
-    """Its default backend is loky."""
+    """Joblib's default backend is loky."""
 
     @pytest.fixture(autouse=True)
     def _new_workers(self) -> Iterator[None]:
-        """No worker lives on, with another test's environment."""
+        """Shut the workers down, which have this test's environment."""
         yield
         get_reusable_executor().shutdown(wait=True)
 
     def test_auth_at_module_level_asks_once(self, url: str, ca: str) -> None:
-        """As with Dask."""
+        """Each worker process makes the auth once, as under Dask."""
         tasks = (joblib.delayed(work.fetch_with_module_auth)(url, ca, number) for number in range(TASKS))
         processes = joblib.Parallel(n_jobs=PROCESSES)(tasks)
         assert work.calls() == sorted(set(processes))
@@ -157,10 +157,10 @@ class TestJoblib:
 
 
 class TestMultiprocessing:
-    """With processes that are started anew; those that are forked inherit the cache."""
+    """Spawned processes; forked ones would inherit the cache."""
 
     def test_auth_at_module_level_asks_once(self, url: str, ca: str) -> None:
-        """As with Dask."""
+        """Each worker process makes the auth once, as under Dask."""
         with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
             processes = pool.starmap(work.fetch_with_module_auth, [(url, ca, number) for number in range(TASKS)])
         assert work.calls() == sorted(set(processes))

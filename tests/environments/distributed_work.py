@@ -22,13 +22,13 @@ CALLS = "TGW_CALLS"
 
 
 def vault() -> str | None:
-    """A provider that leaves a file for each call, whose name begins with the number of the process."""
+    """Return the key, and record the call in a file whose name begins with the number of the process."""
     Path(os.environ[CALLS], f"{os.getpid()}-{uuid.uuid4()}").touch()
     return os.environ.get(VARIABLE)
 
 
 def calls() -> list[int]:
-    """The process of each call of the provider so far."""
+    """Return the process numbers of the provider's calls so far."""
     return sorted(int(path.name.partition("-")[0]) for path in Path(os.environ[CALLS]).iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Eventlet. It must be patched in before pytest is imported: ``nox -s eventlet``."""
+"""Eventlet, which must patch the standard library before pytest is imported: ``nox -s eventlet``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.environments.greenlets import PATIENCE, GreenletContract
 
 
 class TestEventlet(GreenletContract):
-    """After ``eventlet.monkey_patch()``."""
+    """Greenlets of eventlet, after ``eventlet.monkey_patch()``."""
 
     library = "eventlet"
 
@@ -20,10 +20,10 @@ class TestEventlet(GreenletContract):
         return eventlet.spawn(function)
 
     def wait(self, greenlet: Any) -> Any:
-        """Return what it returned."""
+        """Return the result of a greenlet."""
         with eventlet.Timeout(PATIENCE):
             return greenlet.wait()
 
     def kill(self, greenlet: Any) -> None:
-        """Raise GreenletExit in it."""
+        """Raise GreenletExit in a greenlet."""
         greenlet.kill()

@@ -1,4 +1,4 @@
-"""gevent. It must be patched in before pytest is imported: ``nox -s gevent``."""
+"""gevent, which must patch the standard library before pytest is imported: ``nox -s gevent``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.environments.greenlets import PATIENCE, GreenletContract
 
 
 class TestGevent(GreenletContract):
-    """After ``gevent.monkey.patch_all()``."""
+    """Greenlets of gevent, after ``gevent.monkey.patch_all()``."""
 
     library = "gevent"
 
@@ -20,9 +20,9 @@ class TestGevent(GreenletContract):
         return gevent.spawn(function)
 
     def wait(self, greenlet: Any) -> Any:
-        """Return what it returned."""
+        """Return the result of a greenlet."""
         return greenlet.get(timeout=PATIENCE)
 
     def kill(self, greenlet: Any) -> None:
-        """Raise GreenletExit in it."""
+        """Raise GreenletExit in a greenlet."""
         greenlet.kill(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""What holds in a program whose threads are greenlets: a module about gevent or eventlet inherits the tests."""
+"""Tests of programs whose threads are greenlets; the modules about gevent and eventlet inherit them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Gate:
 
 
 class Crowd:
-    """Holds back all who arrive until a given number of them is there."""
+    """Blocks greenlets until a given number of them has arrived."""
 
     def __init__(self, size: int) -> None:
         self._missing = size
@@ -72,7 +72,7 @@ class Crowd:
 
 
 class Leash:
-    """A named pipe that shows whether the programs that write to it have ended: only then does it end."""
+    """A named pipe that ends when the programs that write to it have ended."""
 
     def __init__(self, directory: Path) -> None:
         self.path = str(directory / "leash")
@@ -87,7 +87,7 @@ class Leash:
     def wait(self, what: Callable[[bytes | None], bool]) -> None:
         """Read until ``what`` accepts a piece: bytes, b"" when no program is left, None if there is nothing to read."""
         deadline = time.monotonic() + PATIENCE
-        # Not os.read(), which eventlet replaces by one that waits.
+        # Eventlet replaces os.read() with a function that waits for data.
         while not what(self._file.read()):
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -98,7 +98,7 @@ class Leash:
 
 
 class GreenletContract(ABC):
-    """What holds for a library that replaces threads by greenlets, and blocking calls by ones that switch."""
+    """Tests of a library that replaces threads with greenlets, and blocking calls with ones that switch greenlets."""
 
     #: The library, whose name the module of the patched classes begins with.
     library: ClassVar[str]
@@ -123,12 +123,12 @@ class GreenletContract(ABC):
         leash.close()
 
     def test_blocking_calls_are_patched(self) -> None:
-        """Without that, the tests below would be about threads."""
+        """If they were not patched, the tests below would test threads."""
         for patched in (socket.socket, ssl.SSLContext, subprocess.Popen, time.sleep, type(threading.Lock())):
             assert patched.__module__.startswith(self.library)
 
     def test_200_refused_at_once_ask_once(self, serve: Serve, ca: str) -> None:
-        """The first refused greenlet calls the provider, which returns only after all others were refused too."""
+        """The first refused greenlet calls the provider, which returns after all others were refused, too."""
         arrived, refused = Crowd(GREENLETS), Crowd(GREENLETS)
 
         def app(request: Request) -> Reply:
@@ -171,7 +171,7 @@ class GreenletContract(ABC):
         assert sorted(map(str, authorizations(server))) == sorted([OLD, NEW] * GREENLETS)
 
     def test_200_wait_for_one_call(self) -> None:
-        """One greenlet asks, the others share its outcome."""
+        """One greenlet calls the provider, and the others share the outcome."""
         gate = Gate()
         auth = BearerEnvAuth(provider=gate, ttl=3600)
         started = Crowd(GREENLETS)
@@ -187,7 +187,7 @@ class GreenletContract(ABC):
         assert gate.calls == 1
 
     def test_killed_while_asking_another_asks(self) -> None:
-        """A time-out or a kill in the asking greenlet is no outcome: one of those that waited asks."""
+        """A kill of the greenlet that calls the provider is no outcome for those that wait."""
         gate = Gate()
         auth = BearerEnvAuth(provider=gate, ttl=3600)
         asking = self.spawn(lambda: authorized(auth))
@@ -206,7 +206,7 @@ class GreenletContract(ABC):
 
     @pytest.mark.parametrize("ttl", [None, 3600])
     def test_rotated_key_is_sent_once_more(self, serve: Serve, ca: str, ttl: float | None) -> None:
-        """Over TLS, with the body of the first try."""
+        """The retry goes over TLS, and has the body of the first request."""
         server = serve(keyed(OTHER_KEY))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=ttl)
         response = self.wait(self.spawn(lambda: requests.post(server.url(), b"body", auth=auth, verify=ca)))
@@ -215,7 +215,7 @@ class GreenletContract(ABC):
         assert [request.body for request in server.seen] == [b"body"] * 2
 
     def test_rotated_file_counts_at_once(self, serve: Serve, ca: str, tmp_path: Path) -> None:
-        """Before a request, and between a refusal and the second try."""
+        """The file is read before a request, and between a refusal and the retry."""
         path = tmp_path / "key"
         path.write_text(KEY)
         auth = BearerEnvAuth(file=path)
@@ -232,7 +232,7 @@ class GreenletContract(ABC):
 
     @pytest.mark.parametrize("before", ["removed", "blank"])
     def test_file_is_back_after_a_pause(self, tmp_path: Path, before: str) -> None:
-        """The pauses before looking again let the greenlet run that rewrites the file."""
+        """During the pauses between two readings, the greenlet runs that writes the file."""
         path = tmp_path / "key"
         if before == "blank":
             path.touch()
@@ -242,7 +242,7 @@ class GreenletContract(ABC):
 
     @FORKS
     def test_forked_child_asks_itself(self) -> None:
-        """It does not wait for the greenlet that was asking in its parent."""
+        """The child does not wait for the greenlet that calls the provider in the parent."""
         gate = Gate()
         auth = BearerEnvAuth(provider=gate, ttl=3600)
         asking = self.spawn(lambda: authorized(auth))
@@ -261,7 +261,7 @@ class GreenletContract(ABC):
 
     @FORKS
     def test_forked_child_runs_a_program(self) -> None:
-        """The library's own watch over child processes is that of the parent."""
+        """The library watches child processes in the parent only."""
         child = os.fork()
         if child == 0:
             signal.alarm(PATIENCE)
@@ -273,7 +273,7 @@ class GreenletContract(ABC):
         assert os.waitpid(child, 0)[1] == 0
 
     def test_printed_key_is_sent(self, serve: Serve, ca: str) -> None:
-        """A program's output goes through the patched calls unaltered."""
+        """The patched calls return a program's output unaltered."""
         server = serve(keyed(KEY))
         auth = BearerEnvAuth(provider=command([sys.executable, "-ISc", f"print({KEY!r})"]))
         assert requests.get(server.url(), auth=auth, verify=ca).status_code == 200
@@ -286,21 +286,21 @@ class GreenletContract(ABC):
             ("yes", "command sh printed more than 16384 bytes: run it by hand to see why"),
         ],
     )
-    def test_failed_program_is_an_error(self, script: str, problem: str) -> None:
-        """The library waits for child processes itself; the exit status is known all the same."""
+    def test_failed_program_raises(self, script: str, problem: str) -> None:
+        """The exit status is known, although the library itself waits for child processes."""
         with pytest.raises(KeySourceError) as caught:
             authorized(BearerEnvAuth(provider=command(["sh", "-c", script])))
         assert str(caught.value) == problem
 
     def test_time_out_ends_the_process_group(self, leash: Leash) -> None:
-        """What the program has started ends too."""
+        """The programs that the program has started end, too."""
         with pytest.raises(KeySourceError, match="command sh did not finish within 2 s"):
             authorized(BearerEnvAuth(provider=leash.command(timeout=2)))
         leash.wait(lambda piece: piece == b"begun\n")
         leash.wait(lambda piece: piece == b"")
 
     def test_killed_greenlet_ends_its_program(self, leash: Leash) -> None:
-        """A time-out around the request leaves no program behind."""
+        """A time-out around the request leaves no program running."""
         greenlet = self.spawn(leash.command(timeout=600))
         leash.wait(lambda piece: piece == b"begun\n")
         self.kill(greenlet)
@@ -315,7 +315,7 @@ class GreenletContract(ABC):
         assert self.wait(running) == b"abc\n"
 
     def test_20_programs_run_at_once(self, tmp_path: Path) -> None:
-        """Each ends only after all have started, and each greenlet gets the output of its own."""
+        """Each program ends only after all have started, and each greenlet gets its program's output."""
         script = 'touch "$1"; until test "$(ls | wc -l)" -eq "$2"; do sleep 0.05; done; echo "$1"'
 
         def provider(number: int) -> Callable[[], bytes]:
@@ -328,6 +328,6 @@ class GreenletContract(ABC):
 
 
 def listening(server: Server) -> Server:
-    """Let a server's queue hold all greenlets at once; with 5 in it, the others would try again after seconds."""
+    """Let a server's queue hold all connections at once; with a queue of 5, retries would take seconds."""
     server.socket.listen(GREENLETS)
     return server

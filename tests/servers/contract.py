@@ -1,4 +1,4 @@
-"""The tests that every server takes: a module about a server says what it answers, and inherits them."""
+"""Tests of servers; a module about a server says what it answers, and inherits them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AnswerContract:
 
     @pytest.mark.parametrize("key", KEYS)
     def test_get_has_the_documented_status(self, key: str, site: Site, session: requests.Session, table: Table) -> None:
-        """The server takes the header that is sent with the right key, and refuses as the notes say."""
+        """The server accepts the header with the right key, and refuses the others as its class says."""
         value = KEYS[key]
         auth = site.auth(value) if value else None
         response = session.get(site.url(self.path), auth=auth)
@@ -55,14 +55,14 @@ class RotationContract(AnswerContract):
     """What a rotation under ``ttl=`` does, at a server that takes the right key."""
 
     def test_rotated_key_follows_a_refusal(self, site: Site, session: requests.Session) -> None:
-        """The cached key is refused, so the provider is asked once more; the header stays hidden."""
+        """The cached key is refused, so the provider is called again; the repr of the headers has no key."""
         refused, accepted = self.answers.wrong, self.answers.right
         response = session.get(site.url(self.path), auth=site.rotated(refused))
         assert statuses(response) == [refused, accepted]
         assert RIGHT not in repr(response.request.headers)
 
-    def test_rotated_key_is_kept(self, site: Site, session: requests.Session) -> None:
-        """The new key is cached: the next request sends it at once."""
+    def test_rotated_key_is_cached(self, site: Site, session: requests.Session) -> None:
+        """The next request sends the new key at once."""
         refused, accepted = self.answers.wrong, self.answers.right
         auth = site.auth(WRONG, RIGHT, WRONG, refresh_on=refused)
         assert statuses(session.get(site.url(self.path), auth=auth)) == [refused, accepted]
@@ -70,7 +70,7 @@ class RotationContract(AnswerContract):
         assert statuses(session.get(site.url(self.path), auth=auth)) == [accepted]
 
     def test_unchanged_key_is_sent_once(self, site: Site, session: requests.Session) -> None:
-        """The refusal is the answer when the provider still has the key that was refused."""
+        """The refusal is returned if the provider still has the refused key."""
         refused = self.answers.wrong
         auth = site.auth(WRONG, refresh_on=refused)
         assert statuses(session.get(site.url(self.path), auth=auth)) == [refused]

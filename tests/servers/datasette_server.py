@@ -24,9 +24,7 @@ def site(start: Start, files: Files, tmp_path_factory: pytest.TempPathFactory) -
     directory = tmp_path_factory.mktemp("datasette")
     database, metadata = directory / "data.db", directory / "metadata.json"
     with closing(sqlite3.connect(database)) as connection:
-        connection.executescript(
-            "create table notes (text text primary key); insert into notes values ('one'), ('two');"
-        )
+        connection.executescript(TABLE)
     metadata.write_text(json.dumps(settings()))
     program = [sys.executable, "-m", "datasette", "serve", str(database), "--metadata", str(metadata)]
     tls = ["--ssl-certfile", files.certificate, "--ssl-keyfile", files.certificate]
@@ -34,7 +32,7 @@ def site(start: Start, files: Files, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def settings() -> dict[str, object]:
-    """Only the user with the token may see anything; the server reads the token from its environment."""
+    """Allow only the user with the key, which the server reads from its environment."""
     return {
         "allow": {"id": "user"},
         "databases": {"data": {"queries": {"add": {"sql": ADD, "write": True}}}},
@@ -43,7 +41,7 @@ def settings() -> dict[str, object]:
 
 
 class TestDatasette(RotationContract):
-    """It answers 403 to a wrong key and to none."""
+    """Datasette answers 403 to a wrong key and to none."""
 
     name = "Datasette, datasette-auth-tokens"
     path = "/data/notes.json?_shape=arrayfirst"
@@ -58,7 +56,7 @@ class TestDatasette(RotationContract):
         assert session.get(site.url(self.path)).json() == ["one", "two", "zero"]
 
     def test_stream_is_read_after_a_rotation(self, site: Site, session: requests.Session) -> None:
-        """The refusal does not end up in the stream."""
+        """The stream has nothing of the refusal."""
         url = site.url("/data/notes.csv?_stream=on")
         with session.get(url, auth=site.rotated(403), stream=True) as response:
             assert statuses(response) == [403, 200]

@@ -21,7 +21,7 @@ def site(start: Start, files: Files, tmp_path_factory: pytest.TempPathFactory) -
 
 
 class PostContract(RotationContract):
-    """What both views that take a bearer key do with POST."""
+    """Tests of POST, for both views that accept a bearer key."""
 
     def test_post_is_repeated_after_a_rotation(self, site: Site, session: requests.Session) -> None:
         """The second POST has the body of the first."""
@@ -56,6 +56,6 @@ class TestTokenScheme(AnswerContract):
     exit_status = 1
 
     def test_challenge_names_the_scheme_token(self, site: Site, session: requests.Session) -> None:
-        """The challenge is what tells a user that the scheme is the cause."""
+        """A user can see from the challenge that the scheme is the cause."""
         response = session.get(site.url("/token/"), auth=site.auth(RIGHT))
         assert response.headers["WWW-Authenticate"] == "Token"

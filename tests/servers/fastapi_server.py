@@ -33,7 +33,7 @@ class TestFastAPI(RotationContract):
         assert response.json() == {"prompt": "Once"}
 
     def test_stream_is_read_after_a_rotation(self, site: Site, session: requests.Session) -> None:
-        """The refusal does not end up in the stream."""
+        """The stream has nothing of the refusal."""
         with session.get(site.url("/stream"), auth=site.rotated(), stream=True) as response:
             assert statuses(response) == [401, 200]
             assert list(response.iter_lines()) == [b"one", b"two", b"three"]

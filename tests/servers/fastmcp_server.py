@@ -41,7 +41,7 @@ class TestFastMCP(RotationContract):
     name = "FastMCP"
     path = "/mcp"
     answers = Answers(right=400, wrong=401, none=401)
-    # Any answer that is neither 2xx nor a redirect fails, also one that a right key gets.
+    # Every answer that is neither 2xx nor a redirect fails, even with the right key.
     exit_status = 1
 
     def test_stream_is_read_after_a_rotation(self, site: Site, session: requests.Session) -> None:

@@ -1,4 +1,4 @@
-"""Jupyter Server with a token, over plain HTTP, which is how it listens by default."""
+"""Jupyter Server with a key, over plain HTTP, as it listens by default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def site(start: Start) -> Site:
 
 
 class TestJupyter(RotationContract):
-    """It answers 403 rather than 401."""
+    """Jupyter Server answers 403 instead of 401."""
 
     name = "Jupyter Server"
     path = "/api/status"
@@ -33,7 +33,7 @@ class TestJupyter(RotationContract):
         assert response.json()["type"] == "notebook"
 
     def test_open_path_accepts_a_wrong_key(self, site: Site, session: requests.Session) -> None:
-        """An open path tells nothing about the key, so ``check`` warns."""
+        """A path that needs no key proves nothing about it, so ``check`` warns."""
         assert session.get(site.url("/api"), auth=site.auth(WRONG)).status_code == 200
         verdict = run_check(site, "/api", WRONG)
         assert (verdict.exit_status, verdict.status) == (0, "warn")

@@ -34,7 +34,7 @@ def site(start: Start, files: Files, tmp_path_factory: pytest.TempPathFactory) -
     config.write_text(json.dumps(CONFIG))  # JSON is YAML
     program = [str(Path(sys.executable).with_name("litellm")), "--config", str(config), "--host", "127.0.0.1"]
     tls = ["--ssl_certfile_path", files.certificate, "--ssl_keyfile_path", files.certificate]
-    # Its own price list, rather than one from the Internet.
+    # The price list in the package, instead of one from the Internet.
     variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "SERVER_KEY": RIGHT}
     return start(lambda port: [*program, *tls, "--port", str(port)], patience=180, **variables)
 
@@ -53,7 +53,7 @@ class TestLiteLLM(RotationContract):
         assert response.json()["choices"][0]["message"]["content"] == REPLY
 
     def test_stream_is_read_after_a_rotation(self, site: Site, session: requests.Session) -> None:
-        """The refusal does not end up in the stream of events."""
+        """The stream of events has nothing of the refusal."""
         body = {**QUESTION, "stream": True}
         with session.post(site.url("/v1/chat/completions"), json=body, auth=site.rotated(400), stream=True) as response:
             assert statuses(response) == [400, 200]

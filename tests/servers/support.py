@@ -25,13 +25,13 @@ from tests.helpers import Vault
 RIGHT = "sk-RIGHT-0123456789abcdefghijklmnopqrst"
 WRONG = "sk-WRONG-0123456789abcdefghijklmnopqrst"
 
-#: What each word of the parametrised tests stands for.
+#: The keys of the parametrised tests, by name.
 KEYS: dict[str, str | None] = {"right": RIGHT, "wrong": WRONG, "none": None}
 
 #: The variable that ``check`` reads.
 VARIABLE = "TGW_API_KEY"
 
-#: Seconds between two looks at a server that is starting.
+#: Seconds between two requests to a server that is starting.
 _PAUSE = 0.05
 
 
@@ -53,7 +53,7 @@ class Site(NamedTuple):
     def auth(self, *keys: str, refresh_on: int = 401) -> BearerEnvAuth:
         """An auth for this server whose provider returns these keys, one per call, and the last one from then on.
 
-        It keeps a key for an hour, or until the server answers with the status in ``refresh_on``.
+        The key is cached for an hour, or until the server answers with the status in ``refresh_on``.
         """
         return BearerEnvAuth(
             provider=Vault(*keys),
@@ -64,7 +64,7 @@ class Site(NamedTuple):
         )
 
     def rotated(self, refresh_on: int = 401) -> BearerEnvAuth:
-        """An auth that keeps a key which the server no longer takes; its provider has the new one."""
+        """An auth that has cached a key which the server no longer accepts; its provider has the new one."""
         auth = self.auth(WRONG, RIGHT, refresh_on=refresh_on)
         auth.credential()
         return auth
@@ -84,7 +84,7 @@ class Files:
 
 
 class Verdict(NamedTuple):
-    """What ``check`` said.
+    """The outcome of ``check``.
 
     Attributes:
         exit_status: That of its process.
@@ -148,7 +148,7 @@ def running(
         _wait(process, site, output, patience)
         yield site
     finally:
-        process.kill()  # rather than terminate(): uvicorn then waits for connections, for more than 10 s at times
+        process.kill()  # after terminate(), uvicorn would wait for connections, sometimes for more than 10 s
         process.wait()
 
 

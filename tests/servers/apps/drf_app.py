@@ -43,7 +43,7 @@ class BearerAuthentication(TokenAuthentication):
 
 
 class BearerFirst(APIView):
-    """Its challenge is Bearer, so its refusal is 401."""
+    """The challenge of the first class is Bearer, so a refusal is 401."""
 
     authentication_classes: tuple[type, ...] = (BearerAuthentication, SessionAuthentication)
 
@@ -57,13 +57,13 @@ class BearerFirst(APIView):
 
 
 class SessionFirst(BearerFirst):
-    """It has no challenge, so its refusal is 403."""
+    """The first class has no challenge, so a refusal is 403."""
 
     authentication_classes = (SessionAuthentication, BearerAuthentication)
 
 
 class TokenOnly(BearerFirst):
-    """It takes ``Authorization: Token``, which is not what this library sends."""
+    """The view accepts ``Authorization: Token`` only, which this library does not send."""
 
     authentication_classes = (TokenAuthentication,)
 
