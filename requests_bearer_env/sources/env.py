@@ -19,7 +19,7 @@ _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
 _DOTENV_SIZE = 64 * 1024
 
 #: The similarity of two names of which one may be misspelled, as `difflib` measures it: one letter of eight differs.
-_NEARLY = 0.88
+_SIMILARITY = 0.88
 
 #: A reference that a shell expands: ``$NAME``, ``${NAME}``, ``%NAME%``, ``$env:NAME``.
 _EXPANSION = r"(?ai)\$\{\w+\}|\$(?:env:)?\w+|%\w+%"
@@ -109,7 +109,7 @@ class EnvSource(Source):
 
         # os.environ of Windows has all names in capitals.
         names = {name.upper(): name for name in os.environ if _is_name(name)}
-        found = get_close_matches(self._name.upper(), names, 1, _NEARLY)
+        found = get_close_matches(self._name.upper(), names, 1, _SIMILARITY)
         return Hint(f" ({names[found[0]]} is set)", "correct the variable's name") if found else Hint()
 
     def __repr__(self) -> str:

@@ -88,7 +88,7 @@ class FileSource(Source):
         except FileNotFoundError:
             quoted = re.fullmatch(_QUOTED, self._path)
         if not quoted:
-            return Reading(None, "", self._why_missing(path), "", None, True)
+            return Reading(None, "", self._why_missing(path), awaited=True)
         raise KeySourceError(
             "the path of the key's file has quotes around it, which are taken for a part of the path",
             "write the path without quotes",
@@ -147,7 +147,7 @@ class FileSource(Source):
             re.match(_SURELY_PATH, self._path)
             or platforms.looks_like_path(self._path)
             or os.path.exists(path)
-            or _begins_somewhere(path)
+            or _has_existing_parent(path)
         ):
             return f"file {self._path}"
         return f"the file at a path of {len(self._path)} characters (not shown because it may be a key)"
@@ -161,7 +161,7 @@ class FileSource(Source):
         return f"file={self._where(self.path).removeprefix('file ')}"
 
 
-def _begins_somewhere(path: str) -> bool:
+def _has_existing_parent(path: str) -> bool:
     """Return whether a parent directory of an absolute path exists, other than the root.
 
     The root does not count, because a base64 key may begin with a slash.
