@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -60,18 +59,15 @@ class FileSource(Source):
         return platforms.expand(self._path)
 
     def read(self) -> Reading:
-        # A blank file is read again, because programs truncate a file before they write it.
+        reading = self._look()
         for pause in PAUSES:
-            try:
-                reading = self._look()
-            except BlockingIOError:
-                pass
-            else:
-                if reading.credential is not None or reading.awaited:
-                    return reading
+            # A blank file is read again, because programs truncate a file before they write it.
+            if reading is not None and (reading.credential is not None or reading.awaited):
+                return reading
             time.sleep(pause)
-        with contextlib.suppress(BlockingIOError):
-            return self._look()
+            reading = self._look()
+        if reading is not None:
+            return reading
         raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
 
     def where(self) -> str:
@@ -80,11 +76,13 @@ class FileSource(Source):
     def check_option(self) -> tuple[str, str]:
         return "--file", self._path
 
-    def _look(self) -> Reading:
-        """Read the file once, without pauses."""
+    def _look(self) -> Reading | None:
+        """Read the file once, without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
         try:
             return read_value(self._text(path), self._given, "is blank", path)
+        except BlockingIOError:
+            return None
         except FileNotFoundError:
             quoted = re.fullmatch(_QUOTED, self._path)
         if not quoted:
