@@ -86,16 +86,6 @@ class _Flight:
         """Return whether a thread is calling the provider; a forked child has inherited no such thread."""
         return self.process is _lock and not self.over and self.asking.locked()
 
-    def outcome(self) -> Reading | None:
-        """Return the key to use; None if the call was interrupted.
-
-        Raises:
-            BearerAuthError: A copy of what the call raised, because each thread adds its request to its own.
-        """
-        if self.error is not None:
-            raise self.error.copy()
-        return self.reading
-
 
 class CachedProviderSource(ProviderSource):
     """A provider whose key is cached, and which only one thread at a time calls."""
@@ -151,9 +141,11 @@ class CachedProviderSource(ProviderSource):
                     # A waiting thread that holds the lock must not be mistaken for a running call. Windows passes
                     # a released lock to the next waiting thread, so they would wait for each other forever.
                     flight.over = True
-                reading = flight.outcome()
-                if reading is not None:
-                    return reading
+                if flight.error is not None:
+                    raise flight.error.copy()  # each thread adds its request to its own copy
+                if flight.reading is not None:
+                    return flight.reading
+                # The call was interrupted, so this thread tries again.
             return self._call(mine, entry)
 
     def _call(self, flight: _Flight, entry: _Entry | None) -> Reading:
