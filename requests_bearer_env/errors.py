@@ -1,11 +1,11 @@
-"""What is raised when a request cannot be authorised.
+"""The exceptions for requests that cannot be authorised.
 
 ::
 
     requests.exceptions.RequestException
     └── BearerAuthError
         ├── MissingKeyError         no source had a key
-        ├── InvalidKeyError         a source had something that cannot be a key (also a ValueError)
+        ├── InvalidKeyError         a source had a value that cannot be a key (also a ValueError)
         ├── KeySourceError          a source failed: unreadable, raised, ambiguous
         ├── InsecureTransportError  the URL is not https
         └── UntrustedHostError      the URL's host is not among hosts=
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 class Wording(NamedTuple):
-    """What a user does in one of the user interfaces: the options that a remedy names, and how to load ``.env``.
+    """The names of options in the remedies of one user interface, and how its users load a ``.env`` file.
 
-    ``{host}`` stands for the host in question.
+    ``{host}`` is replaced by the host that the remedy is about.
     """
 
     file: str
@@ -73,13 +73,13 @@ class BearerAuthError(RequestException):
         wording: Wording = PYTHON,
         request: PreparedRequest | None = None,
     ) -> None:
-        """Say what was seen and what to do.
+        """Make the message.
 
         Args:
             problem: What was seen, and where.
-            remedy: What to do. The fields of `Wording` stand for the options' names, as in ``{provider}``.
-            host: The host that an option in the remedy would name.
-            wording: The options' names.
+            remedy: What to do. Options are fields of `Wording`, as in ``{provider}``.
+            host: The host that the remedy is about.
+            wording: The names of the options.
             request: The request that was not sent.
         """
         self.problem = problem
@@ -95,18 +95,18 @@ class BearerAuthError(RequestException):
         return self._template.format(**{option: name.format(host=self._host) for option, name in options})
 
     def copy(self, wording: Wording | None = None) -> BearerAuthError:
-        """The same error without traceback and request, perhaps in the words of another user interface."""
+        """Return a copy without traceback and request, worded for another user interface if one is given."""
         copied = type(self)(self.problem, self._template, host=self._host, wording=wording or self._wording)
         copied.__cause__ = self.__cause__
         return copied
 
 
 class MissingKeyError(BearerAuthError):
-    """No source had a key; the message names each source and what was found there."""
+    """No source had a key; the message names each source and what it had instead."""
 
 
 class InvalidKeyError(BearerAuthError, ValueError):
-    """A source had something that cannot be sent as a bearer key."""
+    """A source had a value that cannot be sent as a bearer key."""
 
 
 class KeySourceError(BearerAuthError):

@@ -69,6 +69,15 @@ class _Flight:
 
     The calling thread holds ``asking`` during the call. A ``with`` statement releases the lock even if a
     signal handler raises, so that no thread waits for a call that was interrupted.
+
+    Attributes:
+        asking: The lock that is held during the call.
+        error: The exception for the waiting threads.
+        number: When the call began, as a number of `count`.
+        over: Whether a waiting thread has seen the end of the call.
+        process: The lock of the process that makes the call.
+        reading: The key for the waiting threads. If neither this nor ``error`` is set, the call was interrupted.
+        thread: The calling thread.
     """
 
     __slots__ = ("asking", "error", "number", "over", "process", "reading", "thread")
