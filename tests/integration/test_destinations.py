@@ -277,12 +277,28 @@ class TestNetrc:
     ) -> None:
         """On a redirect requests replaces the key with the netrc login; after a 401 the key is sent again."""
         netrc(home, HERE)
-
         server = serve(routed("/", redirect(lambda: "/there"), keyed(KEY)))
         assert session.get(server.url(), auth=BearerEnvAuth(key_env)).status_code == 200
         first, second, third = authorizations(server)
         assert (first, third) == (OLD, OLD)
         assert str(second).startswith("Basic ")
+
+    @pytest.mark.parametrize("entry", [False, True])
+    def test_a_header_set_on_a_redirect_is_left_alone(
+        self, entry: bool, serve: Serve, ca: str, key_env: str, tmp_path: Path
+    ) -> None:
+        """A session may replace the header with its own; only the netrc login is answered with the key."""
+
+        class Replacing(requests.Session):
+            def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+                prepared_request.headers["Authorization"] = NEW
+
+        if entry:
+            netrc(tmp_path, HERE)
+        server = serve(routed("/", redirect(lambda: "/there"), keyed(KEY)))
+        with Replacing() as session:
+            assert session.get(server.url(), auth=BearerEnvAuth(key_env), verify=ca).status_code == 401
+        assert authorizations(server) == [OLD, NEW]
 
 
 class TestPlainHttp:

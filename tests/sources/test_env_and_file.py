@@ -610,10 +610,12 @@ class TestFileThatIsReplaced:
         with pytest.raises(InvalidKeyError, match=re.escape(f"the value of file {keyless} ")):
             authorized(BearerEnvAuth(file=keyless))
 
-    def test_before_a_later_source_nothing_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In development a missing file before another source that has a key is normal."""
+    def test_nothing_else_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A missing file before a source that has a key costs no pause, and neither does a missing variable."""
         monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
         assert authorized(BearerEnvAuth(file=tmp_path / "no", provider=lambda: KEY)) == OLD
+        with pytest.raises(MissingKeyError):
+            authorized(BearerEnvAuth("TGW_API_KEY"))
 
     def test_only_the_file_is_read_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A provider that had no key is called once, because the call may be slow."""
