@@ -140,7 +140,7 @@ def prepared_url(url: str) -> str | None:
     request = PreparedRequest()
     try:
         request.prepare_url(url, None)
-    except (RequestException, UnicodeError):  # old releases of urllib3 let UnicodeError pass, which holds the URL
+    except (RequestException, ValueError):  # old releases of urllib3 raise a UnicodeError, which would show the URL
         return None
     return request.url
 

@@ -299,8 +299,8 @@ def expand(path: str) -> str:
     return expanded
 
 
-def unset_variable(path: str) -> str:
-    """Return the sign of an unset variable, which `expand` has left in a path; blank if there is none.
+def variable_sign(path: str) -> str:
+    """Return the sign of a variable in a path; after `expand`, only unset ones are left. Blank if there is none.
 
     Returns:
         "$", or on Windows "%" for a variable such as ``%APPDATA%``.

@@ -591,9 +591,9 @@ class TestPaths:
     ) -> None:
         """Only Windows has variables in percent signs."""
         monkeypatch.setattr(platforms, "WINDOWS", False)
-        assert platforms.unset_variable(path) == posix
+        assert platforms.variable_sign(path) == posix
         monkeypatch.setattr(platforms, "WINDOWS", True)
-        assert platforms.unset_variable(path) == windows
+        assert platforms.variable_sign(path) == windows
 
     def test_no_home_leaves_the_path(self, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch) -> None:
         """A service may have no home directory; the path then does not exist."""

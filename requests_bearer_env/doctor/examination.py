@@ -10,6 +10,7 @@ from requests.utils import select_proxy
 
 from requests_bearer_env.auth import BearerEnvAuth
 from requests_bearer_env.cleaning import bare_url, printable
+from requests_bearer_env.destination import prepared_url
 from requests_bearer_env.errors import PYTHON, BearerAuthError, MissingKeyError, clear_frames
 from requests_bearer_env.mounts import MountedAuth
 
@@ -23,7 +24,7 @@ from .jwt import check_jwt
 from .key import check_header, find_key
 from .report import Check, refused, worded, worst
 from .request import bundle_variable, environment_settings, send
-from .url import check_url, prepare_url
+from .url import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -110,7 +111,7 @@ def _examine(
     auth: KeyAuth, url: str | None, method: str, timeout: float, max_age: float, wording: Wording
 ) -> Generator[Check, None, str]:
     """Make the lines; what they mean together is returned."""
-    prepared = None if url is None else prepare_url(url)
+    prepared = None if url is None else prepared_url(url)
     if url is not None and prepared is None:
         yield Check("url", "fail", "requests cannot parse the URL", "write it as https://host/path")
         return "no request was sent"

@@ -48,7 +48,7 @@ def check_file(path: str, max_age: float, *, given: str = "", readable: bool) ->
     Returns:
         The line of the report, or None if it is not a regular file or does not exist.
     """
-    shown = given if platforms.unset_variable(given) else path
+    shown = given if platforms.variable_sign(given) else path
     try:
         status = os.stat(path)
     except PermissionError:

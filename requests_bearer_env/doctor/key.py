@@ -28,9 +28,6 @@ _LONG_HEADER = 8000
 #: A key of this length stays secret when its last characters are shown.
 _LONG_KEY = 20
 
-#: No more of a ``.env`` file is read.
-_DOTENV_SIZE = 64 * 1024
-
 
 class KeyFound(NamedTuple):
     """What the sources had.

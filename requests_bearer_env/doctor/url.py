@@ -12,8 +12,6 @@ from contextlib import closing
 from os.path import isdir
 from typing import TYPE_CHECKING, Any, cast
 
-from requests import PreparedRequest
-from requests.exceptions import RequestException
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -41,16 +39,6 @@ _SOON = 14
 
 #: So many names of a certificate are shown.
 _NAMES = 3
-
-
-def prepare_url(url: str) -> str | None:
-    """Return the URL as requests makes it, or None if it cannot be parsed."""
-    request = PreparedRequest()
-    try:
-        request.prepare_url(url, None)
-    except (RequestException, ValueError):
-        return None
-    return request.url
 
 
 def check_url(

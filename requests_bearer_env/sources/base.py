@@ -38,7 +38,6 @@ class Reading(NamedTuple):
         where: The source as messages name it.
         missing: Why there is no key, as a clause: "TGW_API_KEY is blank".
         trimmed: What was removed from the value, as messages name it; blank if nothing was.
-        path: The path of the file that has the key, as it was opened; None if no file has it.
         awaited: Whether the file is missing, perhaps only until its replacement is created.
     """
 
@@ -46,7 +45,6 @@ class Reading(NamedTuple):
     where: str
     missing: str = ""
     trimmed: str = ""
-    path: str | None = None
     awaited: bool = False
 
 
@@ -61,14 +59,13 @@ class Hint(NamedTuple):
 _new: Callable[[type[Reading], tuple[object, ...]], Reading] = cast("Any", tuple).__new__
 
 
-def read_value(raw: str, where: str, blank: str, path: str | None = None) -> Reading:
+def read_value(raw: str, where: str, blank: str) -> Reading:
     """Make a reading of a source's value.
 
     Args:
         raw: The value.
         where: The source as messages name it.
         blank: What `Reading.missing` says after ``where`` if ``raw`` is blank, such as "is blank".
-        path: The path of the file that ``raw`` was read from, if any.
 
     Raises:
         InvalidKeyError: ``raw`` cannot be a key.
@@ -76,7 +73,7 @@ def read_value(raw: str, where: str, blank: str, path: str | None = None) -> Rea
     key = raw.strip()
     if ORDINARY_KEY.fullmatch(key):
         trimmed = "" if key == raw else describe_white_space(raw, key)
-        return _new(Reading, (Credential("Bearer " + key), where, "", trimmed, path, False))
+        return _new(Reading, (Credential("Bearer " + key), where, "", trimmed, False))
     del key
     try:
         credential = parse(raw, where)
@@ -85,7 +82,7 @@ def read_value(raw: str, where: str, blank: str, path: str | None = None) -> Rea
         raise
     if credential is None:
         return Reading(None, where, f"{where} {blank}")
-    return Reading(credential, where, "", describe_trimming(raw), path)
+    return Reading(credential, where, "", describe_trimming(raw))
 
 
 class Source(ABC):

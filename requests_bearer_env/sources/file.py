@@ -80,7 +80,7 @@ class FileSource(Source):
         """Read the file once, without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
         try:
-            return read_value(self._text(path), self._given, "is blank", path)
+            return read_value(self._text(path), self._given, "is blank")
         except BlockingIOError:
             return None
         except FileNotFoundError:
@@ -151,7 +151,7 @@ class FileSource(Source):
         return f"the file at a path of {len(self._path)} characters (not shown because it may be a key)"
 
     def _why_missing(self, path: str) -> str:
-        sign = platforms.unset_variable(path)
+        sign = platforms.variable_sign(path)
         unset = f" ({sign} in it names no variable)" if sign else ""
         return f"{self._where(path)} does not exist{unset}"
 

@@ -214,13 +214,12 @@ def _reading(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
 
 @pytest.mark.parametrize("source", ["env", "env file", "file"])
 def test_a_reading_is_complete(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key, the source in words, what was trimmed and the path come from one look at the source."""
+    """The key, the source in words and what was trimmed come from one look at the source."""
     where = "environment variable TGW_API_KEY" if source == "env" else f"file {tmp_path / 'key'}"
-    path = None if source == "env" else str(tmp_path / "key")
     trimmed = "the line break at its end and the scheme Bearer"
     reading = _reading(source, tmp_path, monkeypatch)
     assert str(reading.credential) == OLD
-    assert reading[1:] == (where, "", trimmed, path, False)
+    assert reading[1:] == (where, "", trimmed, False)
 
 
 @pytest.mark.usefixtures("short_pauses")
