@@ -413,7 +413,7 @@ def test_openssl_makes_an_accepted_certificate(tmp_path: Path) -> None:
 def test_one_file_has_public_and_own_cas(tmp_path: Path, ca: str) -> None:
     """Requests trusts only what is in the file, so the file has to have both."""
     shutil.copy(ca, tmp_path / "tgw-cert.pem")
-    bash(one("certifi").replace("python3", shlex.quote(sys.executable)), tmp_path)
+    bash(one("certifi").replace("python", shlex.quote(sys.executable)), tmp_path)
     subjects = [
         {str(entry["subject"]) for entry in ssl.create_default_context(cafile=file).get_ca_certs()}
         for file in (DEFAULT_CA_BUNDLE_PATH, ca, str(tmp_path / "all-cas.pem"))
