@@ -240,30 +240,32 @@ def test_the_python_examples_run(
     capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
-    """One after the other, as a reader would run them; each sends and prints what it says."""
-    namespace: dict[str, Any] = {}
+    """Each runs alone, because readers paste one of them, and sends and prints what it says."""
+    defined: dict[str, Any] = {}
     seen: list[str] = []
     for block in blocks(name, "python"):
         sets_the_key = "load_dotenv" in block.code or "getpass" in block.code
         if sets_the_key:
             monkeypatch.delenv("TGW_API_KEY")
         with Servers() as servers:
+            namespace: dict[str, Any] = {}
             exec(compile(block.code, str(reader / "example.py"), "exec"), namespace)
+        defined.update(namespace)
         if sets_the_key:
             assert os.environ["TGW_API_KEY"] == KEY
         marks = [mark for mark in EXPECTED if mark in block.code]
         assert (servers.sent, capsys.readouterr().out) == (EXPECTED[marks[0]] if marks else ([], ""))
         seen += marks
     assert seen == [*EXPECTED]
-    assert namespace["KeyManager"]("TGW_API_KEY").auth_header() == f"Bearer {KEY}"
+    assert defined["KeyManager"]("TGW_API_KEY").auth_header() == f"Bearer {KEY}"
     api_keys = {"api": KEY, "admin": ADMIN_KEY}
     for path, route in _ROUTES.items():  # the last session is text-generation-webui's
         if path.startswith("/v1/") and route.key in api_keys:
             url = f"http://127.0.0.1:5000{path}"
-            prepared = namespace["session"].prepare_request(requests.Request(route.method, url))
+            prepared = defined["session"].prepare_request(requests.Request(route.method, url))
             assert prepared.headers["Authorization"] == f"Bearer {api_keys[route.key]}"
-    namespace["test_models"](monkeypatch, request.getfixturevalue("requests_mock"))
-    namespace["test_rotation"](request.getfixturevalue("requests_mock"))
+    defined["test_models"](monkeypatch, request.getfixturevalue("requests_mock"))
+    defined["test_rotation"](request.getfixturevalue("requests_mock"))
 
 
 def test_recipes_with_programs_give_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -376,7 +378,10 @@ LINES = {
 
 @needs_bash
 def test_the_search_finds_the_places(tmp_path: Path) -> None:
-    """In scripts and notebooks, in any directory, and nothing else."""
+    """In scripts and notebooks, in any directory but those of environments, and nothing else."""
+    for environment in (".venv", "venv", "lib/site-packages"):
+        (tmp_path / environment).mkdir(parents=True)
+        (tmp_path / environment / "module.py").write_text('API_KEY = "x"\n')
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "script.py").write_text("\n".join(LINES))
     (tmp_path / "page.ipynb").write_text('"requests.get(url, headers={\\"Authorization\\": key})"\n')
@@ -392,6 +397,11 @@ def test_powershell_searches_for_the_same() -> None:
     (quoted,) = re.findall(r"-Pattern '(.*)'$", code, re.MULTILINE)
     pattern = re.compile(quoted.replace("''", "'"), re.IGNORECASE)
     assert {line: bool(pattern.search(line)) for line in LINES} == LINES
+    (environments,) = re.findall(r"FullName -NotMatch '(.*?)' \|", code)
+    folders = {"app": False, ".venv": True, "venv": True, "my_venv": False, "site-packages": True}
+    for slash in "/\\":
+        paths = {folder: f"C:{slash}{folder}{slash}script.py" for folder in folders}
+        assert {folder: bool(re.search(environments, path)) for folder, path in paths.items()} == folders
 
 
 @needs_bash
