@@ -28,7 +28,7 @@ import requests_bearer_env
 from requests_bearer_env import BearerEnvAuth, command, errors
 from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo.app import _ROUTES, WORDS, TextGenerationWebUI
-from requests_bearer_env.demo.server import Request
+from requests_bearer_env.demo.server import Reply, Request, Server
 from requests_bearer_env.demo.steps import run as run_demo
 from tests.helpers import KEY, Proxy, Serve, keyed, make_program
 
@@ -410,8 +410,6 @@ def test_openssl_makes_an_accepted_certificate(tmp_path: Path) -> None:
     """The names are those of the command; here, those of this machine."""
     from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
-    from requests_bearer_env.demo.server import Reply, Server
-
     bash(one("openssl req").replace("DNS:tgw.local,IP:192.168.1.20", "DNS:localhost,IP:127.0.0.1"), tmp_path)
     context = SSLContext(PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tgw-cert.pem", tmp_path / "tgw-key.pem")
@@ -533,6 +531,23 @@ def test_error_that_is_read_as_an_answer_looks_as_shown(name: str) -> None:
     with Servers(), pytest.raises(KeyError) as caught:
         exec(compile(wrong, "example.py", "exec"), {})
     assert f"| `KeyError: {caught.value}` |" in TEXTS[name]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_errors_of_requests_look_as_shown(name: str, serve: Serve) -> None:
+    """Readers search the page for the message that they see."""
+    url = serve(lambda _: Reply(200, body=b"<html>"), tls=False).url()
+    with pytest.raises(ValueError, match="Expecting value") as page:
+        requests.get(url, timeout=10).json()
+    assert f"| `{page.typename}: {str(page.value).removesuffix(' (char 0)')}` |" in TEXTS[name]
+    https = url.replace("http:", "https:")
+    with pytest.raises(OSError, match="bundle") as bundle:
+        requests.get(https, verify="missing.pem", timeout=10)
+    assert f"| `{bundle.typename}: {str(bundle.value).partition(', ')[0]}` |" in TEXTS[name]
+    with pytest.raises(requests.exceptions.SSLError) as plain:
+        requests.get(https, timeout=10)
+    (reason,) = set(re.findall(r"\[SSL: (\w+)\]", str(plain.value)))
+    assert f"`{reason}`" in section({ENGLISH: "When a request is refused", CHINESE: "请求被拒绝时"}[name], name)
 
 
 # --- transcripts
