@@ -485,11 +485,26 @@ def test_commands_for_windows_are_as_documented() -> None:
 
 def test_compose_mounts_the_secret_it_names() -> None:
     """The path, the name of the secret and its file agree."""
-    (block,) = blocks(ENGLISH, "yaml")
+    (block,) = (block for block in blocks(ENGLISH, "yaml") if block.heading == "Docker Compose")
     service, _, secrets = block.code.partition("\n\n")
     (secret,) = re.findall(r"^    secrets:\n      - (\w+)$", service, re.MULTILINE)
     assert f"\n      TGW_API_KEY_FILE: /run/secrets/{secret}\n" in service
     assert secrets == f"secrets:\n  {secret}:\n    file: ./{secret}.txt\n"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_pod_mounts_the_secret_it_names(name: str) -> None:
+    """The names of the Secret, its key, the volume and the file agree, and the file can be updated."""
+    yaml = pytest.importorskip("yaml")
+    (block,) = (block for block in blocks(name, "yaml") if block.heading == "Kubernetes")
+    ((secret, key),) = re.findall(r"`kubectl create secret generic (\w+) --from-file=(\w+)`", TEXTS[name])
+    pod = yaml.safe_load(block.code)["spec"]
+    ((container,), (volume,)) = pod["containers"], pod["volumes"]
+    ((variable,), (mount,)) = container["env"], container["volumeMounts"]
+    assert variable == {"name": "TGW_API_KEY_FILE", "value": f"{mount['mountPath']}/{key}"}
+    assert volume == {"name": mount["name"], "secret": {"secretName": secret, "defaultMode": 0o440}}
+    assert set(mount) == {"name", "mountPath", "readOnly"}  # no subPath
+    assert isinstance(pod["securityContext"]["fsGroup"], int)
 
 
 def test_unit_names_the_credential_it_loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
