@@ -1,4 +1,9 @@
-"""Bearer keys for requests, from outside the code: ``requests.post(url, json=payload, auth=BearerEnvAuth())``."""
+"""Auth objects for requests that send an API key as ``Authorization: Bearer <key>``.
+
+They read the key from an environment variable, a file or a function, so that it is not in the code::
+
+    requests.post(url, json=payload, auth=BearerEnvAuth())
+"""
 
 from __future__ import annotations
 
@@ -33,12 +38,12 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-#: What few programs use is imported when it is used (PEP 562), and from where.
+#: Public names that few programs use, and the module that each is imported from on first access (PEP 562).
 _LAZY = {"MountedAuth": ".mounts", "command": ".sources.command"}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name that is in `_LAZY`."""
+    """Import a name of `_LAZY` on first access, and store it in the module, so that this is not called again."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found: object = getattr(import_module(_LAZY[name], __name__), name)

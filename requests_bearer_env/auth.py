@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class KeyAuth(AuthBase, Trust):
-    """The base class of `BearerEnvAuth` and `MountedAuth`: immutable, and the `Trust` of its requests."""
+    """The base class of `BearerEnvAuth` and `MountedAuth`, whose objects are immutable.
+
+    As the `Trust` of the requests that it prepares, an object decides which URLs of their redirect chains may
+    get a key.
+    """
 
     def __deepcopy__(self, memo: object) -> KeyAuth:
         # The copy shares the provider, which may hold an object that cannot be copied, such as a lock.
@@ -60,18 +64,19 @@ class BearerEnvAuth(KeyAuth):
             None for no key. It must not wait for another thread that uses the same auth. `command`
             makes a provider that runs a program.
         ttl: Seconds for which the provider's key is cached and shared by all threads. After 80 to 90 % of
-            that time, one thread asks for a new key ahead of time. Without ``ttl``, the provider is called
-            for every request.
+            that time, one thread refreshes the key early, and the others use the cached key meanwhile.
+            Without ``ttl``, the provider is called for every request.
         hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (every
             subdomain, but not ``example.org``), ``tgw.local:5000``. A pattern without a port matches any
-            port. After a redirect over https to one of these hosts, the key is sent there if the server
-            refuses the request without it.
+            port. When a server redirects to another origin, requests drops the key. The key is sent again
+            only if the new URL is https, its host is one of these, and its server refuses the request
+            without the key.
         allow_http: Hosts, without wildcards, that may be reached by plain HTTP over a direct connection.
             The request is refused if the environment's proxy settings apply to it; ``proxies=`` and
             ``session.proxies`` cannot be checked.
         refresh_on: One or more statuses, from 400 to 599, that mean that the server refused the key. The
             default is 401; Jupyter Server answers 403, and LiteLLM 400. A Bearer challenge with
-            ``error="invalid_token"`` means so at any status.
+            ``error="invalid_token"`` counts as a refusal at any status from 400.
 
     Raises:
         TypeError: An argument has the wrong type.
@@ -81,8 +86,8 @@ class BearerEnvAuth(KeyAuth):
             has a status outside 400 to 599.
 
     Each request may raise a `BearerAuthError` before anything is sent; see `requests_bearer_env.errors`.
-    RFC 6750 section 2.1 defines the header; the documentation of requests describes response hooks under
-    "Event Hooks".
+    RFC 6750 section 2.1 defines the header. A refused request is resent from a response hook; see "Event
+    Hooks" in the documentation of requests.
     """
 
     destination: Destination
@@ -145,12 +150,14 @@ class BearerEnvAuth(KeyAuth):
         return cast("Credential", self.sources.read().credential)
 
     def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
-        """Return whether a URL of a redirect chain may get the key; see `requests_bearer_env.retry.Trust`."""
+        """Return whether a URL is trusted, and the auth for it; see `requests_bearer_env.retry.Trust.auth_for`."""
         at_origin = origin_of(url) == origin_of(start)
         # permits() has compared the URL with hosts=, if that was given.
         if not self.destination.permits(url) or (not at_origin and self.destination.hosts is None):
             return False, None
-        return True, self if at_origin or url.startswith("https:") else None
+        # At another origin, a refusal is handled only over https, even if allow_http= names the host.
+        is_handled = at_origin or url.startswith("https:")
+        return True, self if is_handled else None
 
     def _config(self) -> dict[str, Any]:
         """Return the arguments that make an equal object."""
@@ -170,7 +177,7 @@ class BearerEnvAuth(KeyAuth):
 
     def __repr__(self) -> str:
         if not vars(self):
-            return f"<{type(self).__name__}, not made>"
+            return f"<{type(self).__name__}, not initialised>"  # a debugger may call repr() during __init__
         parts = [repr(self.sources)]
         if self.destination.hosts is not None:
             parts.append(f"hosts={list(self.destination.hosts.patterns)}")
@@ -188,7 +195,7 @@ class BearerEnvAuth(KeyAuth):
 
 
 def _statuses(refresh_on: Iterable[int] | int) -> frozenset[int]:
-    """Check ``refresh_on=``."""
+    """Return ``refresh_on=`` as a frozenset; raise a TypeError or ValueError if it is not valid."""
     given = [refresh_on] if isinstance(refresh_on, int) else refresh_on
     if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
         raise TypeError(f"refresh_on= is {type(given).__name__}: give statuses such as (401, 403)")

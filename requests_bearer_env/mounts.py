@@ -96,7 +96,7 @@ class MountedAuth(KeyAuth):
         return r
 
     def auth_for(self, url: str, _start: str, /) -> tuple[bool, Auth | None]:
-        """Return whether a URL of a redirect chain may get a key; see `requests_bearer_env.retry.Trust`."""
+        """Return whether a URL is trusted, and the auth for it; see `requests_bearer_env.retry.Trust.auth_for`."""
         mount = self.mount_of(url)
         if mount is None:
             return False, None
@@ -118,7 +118,7 @@ class MountedAuth(KeyAuth):
 
     def __repr__(self) -> str:
         if "mounts" not in vars(self):
-            return f"<{type(self).__name__}, not made>"
+            return f"<{type(self).__name__}, not initialised>"
         # Not the repr of auth objects of other packages, which may show their secrets.
         shown = (
             f"{str(mount.prefix)!r}: {mount.auth if isinstance(mount.auth, KeyAuth) else type(mount.auth).__name__}"

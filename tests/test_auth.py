@@ -125,7 +125,7 @@ class TestObject:
 
     def test_an_object_without_init_has_a_repr(self) -> None:
         """A traceback printer may call repr on an object whose constructor has failed."""
-        assert repr(BearerEnvAuth.__new__(BearerEnvAuth)) == "<BearerEnvAuth, not made>"
+        assert repr(BearerEnvAuth.__new__(BearerEnvAuth)) == "<BearerEnvAuth, not initialised>"
 
     def test_a_deep_copy_keeps_the_provider(self) -> None:
         """A deep copy shares the provider, which may hold something that cannot be copied, such as a lock."""

@@ -103,7 +103,7 @@ def test_a_copy_is_equal(copier: Any) -> None:
 
 def test_an_object_without_init_has_a_repr() -> None:
     """A traceback printer may call repr on an object whose constructor has failed."""
-    assert repr(MountedAuth.__new__(MountedAuth)) == "<MountedAuth, not made>"
+    assert repr(MountedAuth.__new__(MountedAuth)) == "<MountedAuth, not initialised>"
 
 
 def test_repr_names_the_type_of_another_auth() -> None:
