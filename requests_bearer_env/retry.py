@@ -1,7 +1,7 @@
-"""The response hook that answers a refused key: it reads the sources again, and sends a key that has changed.
+"""The response hook that handles a refused key: it reads the sources again, and resends the request if the key changed.
 
 requests calls the hook for every response of a redirect chain, but not for the response to a request
-that the hook itself sends.
+that the hook itself resends.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("requests_bearer_env")
 
-#: How requests represents the hooks of a request without any.
+#: The hooks of a request that has none, as requests stores them.
 _NO_HOOKS: dict[str, list[Any]] = {"response": []}
 
-#: The number of redirect targets that are remembered; requests follows 30 redirects by default.
+#: The number of redirect targets that a hook remembers at most; requests follows 30 redirects by default.
 _MAX_TARGETS = 30
 
 
 class Auth(Protocol):
-    """The part of an auth object that the hook needs to replace a refused key."""
+    """The attributes of an auth object that the hook needs to replace a refused key."""
 
     #: The sources of the key.
     sources: Sources
@@ -49,7 +49,10 @@ class Auth(Protocol):
 
 
 class Trust(ABC):
-    """Decides which URLs of a redirect chain may get a key; the auth object that prepared the request does."""
+    """Decides which URLs of a redirect chain may get a key.
+
+    The auth object that prepared the request is its `Trust`.
+    """
 
     @abstractmethod
     def auth_for(self, url: str, start: str, /) -> tuple[bool, Auth | None]:
@@ -60,15 +63,16 @@ class Trust(ABC):
             start: The URL that the request was prepared for.
 
         Returns:
-            Whether a key may be sent to the URL, so that its server is trusted to choose the next URL; and
-            the auth whose key answers a refusal there, or None if a refusal there is not answered.
+            A pair. First, whether a key may be sent to the URL; if so, its server is also trusted to choose
+            the next URL. Second, the auth that supplies a key if the server refuses, or None to leave the
+            refusal alone.
         """
 
 
 class Retry:
     """The response hook of one prepared request.
 
-    It answers a refusal only if the request carried the header that was set at preparation, or if requests
+    It handles a refusal only if the request carried the header that was set at preparation, or if requests
     dropped or replaced that header on a redirect. After an untrusted server has responded, the hook does
     nothing for the rest of the redirect chain.
     """
@@ -89,21 +93,24 @@ class Retry:
             trust: Decides which URLs may get a key.
             auth: The auth whose key was set; None if another kind of auth authorised the request.
             start: The URL that the request was prepared for.
-            header: The Authorization header that was set.
-            replay: The body and its position, as `body_position` returns them.
+            header: The Authorization header that was set; None if none was.
+            replay: The body and its position, as returned by `body_position`; None if the body has no
+                position.
         """
-        #: Decides which URLs may get a key. A `MountedAuth` replaces it by itself.
+        #: Decides which URLs may get a key. A `MountedAuth` replaces the mounted auth with itself.
         self.trust: Trust = trust
         self._auth = auth
         self._start = start
         self._header = header
         self._replay = replay
-        #: When the request was prepared, as a number of `count`.
+        #: When the request was prepared, as returned by `count`.
         self._prepared = count()
-        #: The URLs that trusted servers redirected to, because a request does not show that it follows a redirect.
+        #: The targets of redirects by trusted servers, until a request follows them. The hook has to remember
+        #: them, because a request does not show whether it follows a redirect.
         self._targets: list[str] = []
 
     def __copy__(self) -> Retry:
+        # A copied request keeps its header, so it needs the hook. Without this, copy would call __reduce__.
         return self
 
     def __deepcopy__(self, memo: object) -> Retry:
@@ -114,50 +121,59 @@ class Retry:
         return Unpickled, ()
 
     def __call__(self, response: Response, **kwargs: Any) -> Response | None:
-        """Answer a refusal with a key that has changed; return None to keep the response."""
+        """Resend a refused request with a key that has changed; return None to keep the response."""
         request: PreparedRequest | None = getattr(response, "request", None)
         if request is None or not from_session(kwargs):  # a response made by hand has no request
             return None
         url = str(request.url)
         if response.status_code < 300 and not self._targets and url == self._start:
-            return None
+            return None  # the usual case: success at the first URL
         trusted, auth = self.trust.auth_for(url, str(self._start))
-        # Preparation saw only the environment's proxies; these include proxies= and session.proxies.
+        # `Destination.check` could see only the environment's proxy settings. These also include proxies= and
+        # session.proxies, through which a request over plain HTTP would show the key.
         if not trusted or (not url.startswith("https:") and select_proxy(url, kwargs.get("proxies"))):
             # Remove the hook for the rest of the chain, because an untrusted server chooses the next URL.
             request.hooks = replace_hook(request.hooks)
             _log.debug("%s gets no key: it is not where the key may go", origin_of(url))
             return None
-        answerable = self._is_answerable(request)
-        if answerable:
+        may_handle = self._may_handle(request, redirected=self._take_target(url))
+        if may_handle:
             self._remember_target(response)
         if auth is None or not is_refusal(auth, response):
             return None
-        if not answerable:
+        if not may_handle:
             _log.debug("%s refused an Authorization header that this auth did not set", origin_of(url))
             return None
-        return self._answer(auth, response, kwargs)
+        return self._handle_refusal(auth, response, kwargs)
 
-    def _is_answerable(self, request: PreparedRequest) -> bool:
-        """Return whether the request has the header that was set, or lost it on a redirect by a trusted server.
+    def _take_target(self, url: str) -> bool:
+        """Return whether a trusted server redirected to a URL, and forget that redirect.
 
-        Each such redirect is forgotten here, because it accounts for one request to its target: an untrusted
-        server may redirect to the same URL later.
+        A redirect accounts for one request to its target. An untrusted server may redirect to the same URL later.
         """
         try:
-            self._targets.remove(urldefrag(str(request.url))[0])
-            redirected = True
+            self._targets.remove(urldefrag(url)[0])
         except ValueError:
-            redirected = False
+            return False
+        return True
+
+    def _may_handle(self, request: PreparedRequest, *, redirected: bool) -> bool:
+        """Return whether a refusal of the request may be handled.
+
+        It may if the request has the header that was set at preparation, or if ``redirected`` says that a
+        trusted server redirected to it, and requests dropped or replaced that header.
+        """
         header = request.headers.get("Authorization")
         if header is not None and header == self._header:
             return True
         if not redirected:
             return False
-        # requests.Session.rebuild_auth drops the header, or replaces it by the credentials in netrc.
+        if header is None:
+            return True
+        # requests.Session.rebuild_auth may have replaced the header with the credentials in netrc.
         netrc = get_netrc_auth(str(request.url))
-        if header is None or netrc is None:
-            return header is None
+        if netrc is None:
+            return False
         return bool(HTTPBasicAuth(*netrc)(request.copy()).headers["Authorization"] == header)
 
     def _remember_target(self, response: Response) -> None:
@@ -167,35 +183,47 @@ class Retry:
             self._targets.append(target)
             del self._targets[:-_MAX_TARGETS]
 
-    def _answer(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
-        """Send the request again with another key, and return the response; None if there is no other key.
+    def _handle_refusal(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
+        """Resend a refused request with a key that has changed.
 
-        After a redirect the request may carry no key, or the key of another mount. The first key that is sent
-        then may be an old one from the cache of ``auth``. If the server refuses it, the sources are read again
-        and a key that has changed is sent, too.
+        After a redirect, the refused request may have had no key, or the key of another mount. The first key
+        that is sent then may be an old one from the cache of ``auth``. If the server refuses that, too, the
+        sources are read again, and the request is resent a second time if the key has changed.
+
+        Args:
+            auth: The auth that supplies the key.
+            response: The refusal.
+            kwargs: The options of the transport adapter.
+
+        Returns:
+            The last response; None if there is no other key, or the request cannot be sent again.
         """
         refused = self._header if response.request.headers.get("Authorization") == self._header else None
-        prepared, answer = self._prepared, None
-        for last in (True,) if refused is not None and auth is self._auth else (False, True):
-            credential = _read_changed_key(auth, refused, prepared, response)
+        since = self._prepared
+        attempts = 1 if refused is not None and auth is self._auth else 2
+        answer: Response | None = None
+        for attempt in range(1, attempts + 1):
+            credential = _read_changed_key(auth, refused, since, response)
             if credential is None:
                 return answer
-            refused, prepared = credential, count()
-            again = self._send_again(auth, response, credential, kwargs)
-            if again is None:
+            since = count()
+            resent = self._resend(auth, response, credential, kwargs)
+            if resent is None:
                 return answer
-            self._remember_target(again)
-            if not is_refusal(auth, again):
-                return again
-            if last:
-                auth.sources.forget(credential, prepared)  # so that the next request reads the sources again
-            response = answer = again
+            self._remember_target(resent)
+            if not is_refusal(auth, resent):
+                return resent
+            if attempt == attempts:
+                auth.sources.forget(credential, since)  # so that the next request reads the sources again
+            refused = credential
+            response = resent
+            answer = resent
         return answer
 
-    def _send_again(
+    def _resend(
         self, auth: Auth, response: Response, credential: Credential, kwargs: dict[str, Any]
     ) -> Response | None:
-        """Send the request of a response again with another key; return None if it cannot be sent again."""
+        """Resend the request of a response with another key; return None if it cannot be sent again."""
         status, origin = response.status_code, origin_of(response.request.url)
         if getattr(response, "connection", None) is None:
             _log.warning("the %s of %s stands: this transport adapter cannot send a request again", status, origin)
@@ -210,15 +238,15 @@ class Retry:
         if not kwargs.get("stream"):
             try:
                 _ = response.content  # response.history keeps the body, and reading it frees the connection
-            except (RequestException, RuntimeError) as error:
+            except (RequestException, RuntimeError) as error:  # RuntimeError: other code has read the body
                 _log.debug("the body of the %s could not be read: %s", status, type(error).__name__)
         response.close()
         start = time.perf_counter()
-        again: Response = response.connection.send(request, **kwargs)
-        again.elapsed = timedelta(seconds=time.perf_counter() - start)
-        again.history = [*response.history, response]
-        again.request = request
-        return again
+        resent: Response = response.connection.send(request, **kwargs)
+        resent.elapsed = timedelta(seconds=time.perf_counter() - start)
+        resent.history = [*response.history, response]
+        resent.request = request
+        return resent
 
 
 class Unpickled:
@@ -242,10 +270,13 @@ def is_refusal(auth: Auth, response: Response) -> bool:
 
 
 def _read_changed_key(auth: Auth, refused: Credential | None, since: int, response: Response) -> Credential | None:
-    """Read the sources again; log a line and return None if they fail or still have the refused key."""
+    """Read the sources again, and return a key other than the refused one.
+
+    If there is none or reading fails, log why and return None.
+    """
     origin, status = origin_of(response.request.url), response.status_code
     try:
-        reading, asked = auth.sources.read_after_refusal(refused, since)
+        reading, was_read = auth.sources.read_after_refusal(refused, since)
     except BearerAuthError as error:
         _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
         return None
@@ -262,7 +293,7 @@ def _read_changed_key(auth: Auth, refused: Credential | None, since: int, respon
             status,
             reading.where,
             credential.key_length,
-            "gave" if asked else "a moment ago gave",
+            "gave" if was_read else "a moment ago gave",
             how_to_check(auth.sources, reading.where, credential, response.request),
         )
     return None
@@ -274,16 +305,17 @@ def _response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:
     return [found] if callable(found) else list(found)
 
 
-def replace_hook(hooks: Mapping[str, Any] | None, *new: Retry) -> dict[str, Any]:
-    """Return a request's hooks with this package's hook replaced, or removed if there is no new one.
+def replace_hook(hooks: Mapping[str, Any] | None, new: Retry | None = None) -> dict[str, Any]:
+    """Return a request's hooks with this package's hook replaced, or removed if ``new`` is None.
 
     The new hook comes first, because other hooks may raise at a 401. The dict is a new one, because a
     request shares its dict with its copies.
     """
+    ours = [] if new is None else [new]
     if hooks == _NO_HOOKS:
-        return {"response": [*new]}
+        return {"response": ours}
     others = [hook for hook in _response_hooks(hooks) if not isinstance(hook, (Retry, Unpickled))]
-    return {**(hooks or {}), "response": [*new, *others]}
+    return {**(hooks or {}), "response": [*ours, *others]}
 
 
 def retry_of(request: PreparedRequest) -> Retry | None:

@@ -388,7 +388,7 @@ def test_a_failing_retry_shows_no_key(session: requests.Session, monkeypatch: py
     with pytest.raises(requests.ConnectionError) as caught:
         session.get(server.url(), auth=BearerEnvAuth(provider=vault))
     assert len(server.seen) == 1
-    assert [frame.f_code.co_name for frame in frames_of(caught.value)] == ["__call__", "_answer", "_send_again"]
+    assert [frame.f_code.co_name for frame in frames_of(caught.value)] == ["__call__", "_handle_refusal", "_resend"]
     assert_exception_hidden(caught.value)
 
 
