@@ -15,7 +15,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from . import BearerEnvAuth, __version__, platforms
-from .destination import host_pattern
+from .destination import parse_host_pattern
 from .errors import COMMAND_LINE
 from .sources.command import command
 from .sources.env import EnvSource
@@ -190,7 +190,7 @@ def _hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> list[str
     """The hosts of an option, which may come several times."""
     hosts = [host for group in groups for host in group]
     for number, host in enumerate(hosts, start=1):
-        host_pattern(f"{option} item {number}", host, wildcards=wildcards)
+        parse_host_pattern(f"{option} item {number}", host, wildcards=wildcards)
     return hosts
 
 

@@ -2,6 +2,11 @@
 
 They are applied to the prepared URL, the one that requests connects to, whose host is in lower case and
 IDNA form. An origin is scheme, host and port (RFC 6454).
+
+Three rules are in other modules. After a redirect without ``hosts=``, only the starting origin may get the
+key (`requests_bearer_env.auth`). A refusal over plain HTTP is left alone if ``proxies=`` or the session has
+a proxy for the URL (`requests_bearer_env.retry`). A `MountedAuth` sends a key only to its prefix
+(`requests_bearer_env.mounts`).
 """
 
 from __future__ import annotations
@@ -77,11 +82,11 @@ class Hosts:
             TypeError: ``patterns`` is not a str or an iterable of str.
             ValueError: An item is not a host pattern.
         """
-        if isinstance(patterns, (bytes, bool)) or not hasattr(patterns, "__iter__"):
+        if isinstance(patterns, bytes) or not hasattr(patterns, "__iter__"):
             raise TypeError(f"{option}= is {type(patterns).__name__}: give host names in a list")
         items = [patterns] if isinstance(patterns, str) else list(patterns)
         parsed = {
-            host_pattern(f"{option}= item {number}", item, wildcards=wildcards)
+            parse_host_pattern(f"{option}= item {number}", item, wildcards=wildcards)
             for number, item in enumerate(items, start=1)
         }
         self._parsed = tuple(parsed)
@@ -91,15 +96,16 @@ class Hosts:
     def matches(self, origin: Origin) -> bool:
         """Return whether a pattern matches the host and port of an origin."""
         _, host, port = origin
-        for pattern, only in self._parsed:
-            if only is None or only == port:
+        for pattern, pattern_port in self._parsed:
+            if pattern_port is None or pattern_port == port:
+                # At least one character stands in the place of the asterisk.
                 is_subdomain = pattern[0] == "*" and host.endswith(pattern[1:]) and len(host) >= len(pattern)
                 if is_subdomain or host == pattern:
                     return True
         return False
 
 
-def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int | None]:
+def parse_host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int | None]:
     """Check a host pattern, and normalise it as requests normalises the host of a URL.
 
     Args:
@@ -108,7 +114,8 @@ def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int 
         wildcards: Whether ``*.`` is accepted.
 
     Returns:
-        The host, with ``*.`` before it if the pattern has that, and the port; None for any port.
+        A pair. First, the host, with ``*.`` before it if the pattern has that. Second, the port, or None for
+        any port.
 
     Raises:
         TypeError: ``item`` is not a str.
@@ -120,7 +127,9 @@ def host_pattern(what: str, item: object, *, wildcards: bool) -> tuple[str, int 
         raise ValueError(f"{what} is a URL, not a host: give its host alone, such as api.example.com")
     if "*" in item and not wildcards:
         raise ValueError(f"{what} is a wildcard: name each host that may be reached by plain HTTP, such as 127.0.0.1")
-    match = re.fullmatch(_PATTERN, f"[{item}]" if item.count(":") > 1 and "[" not in item else item)
+    if item.count(":") > 1 and "[" not in item:
+        item = f"[{item}]"  # an IPv6 address, which a URL has in brackets
+    match = re.fullmatch(_PATTERN, item)
     if match is None:
         examples = "api.example.com, *.example.com or tgw.local:5000" if wildcards else "localhost or 127.0.0.1"
         raise ValueError(f"{what} is not a host: write it like {examples}")
@@ -146,7 +155,7 @@ def prepared_url(url: str) -> str | None:
 
 
 class Destination:
-    """The destinations to which one auth object may send its key."""
+    """The rules for where one auth object may send its key; `check` applies them to a URL."""
 
     __slots__ = ("allow_http", "hosts")
 
