@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .credential import Credential
 
-#: Characters of such text that are looked at, and shown.
+#: The number of characters of such a text that are examined, and the number that are shown.
 _READ, _SHOWN = 2048, 200
 
 #: So many characters in a row that are also in the key are taken for a piece of it.

@@ -39,11 +39,11 @@ class MountedAuth(KeyAuth):
 
     A prefix matches the exact origin (scheme, host and port, RFC 6454) and whole path segments, with or
     without a slash at its end, after dot segments are resolved (RFC 3986 section 5.2.4). A path that servers
-    may resolve differently, for example because of an encoded slash, matches only the prefix of an origin's
-    root. A request whose URL matches no prefix gets no Authorization header.
+    may resolve differently, such as ``/v1/..%2fadmin``, matches only a prefix without a path. A request whose
+    URL matches no prefix gets no Authorization header.
 
-    When a server refuses a key, the `BearerEnvAuth` that is mounted at the refusing URL answers, as it does
-    when it is used alone. It does so after a redirect, too, unless the redirect chain went through a URL
+    The refusal of a key is handled by the `BearerEnvAuth` that is mounted at the refusing URL, as it is when
+    that auth is used alone. It is handled after a redirect, too, unless the redirect chain went through a URL
     without a mount. Note that requests keeps the header on a redirect within an origin, even if the path
     leaves the prefix. ``hosts=`` of a mounted `BearerEnvAuth` still refuses hosts, but its key is not sent
     to a host where it is not mounted.

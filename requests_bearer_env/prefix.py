@@ -2,7 +2,7 @@
 
 A prefix covers a URL of the same origin (RFC 6454) whose path begins with the same whole segments,
 after dot segments are resolved (RFC 3986 section 5.2.4). Some paths, such as ``/v1/..%2fadmin``,
-are resolved differently by different servers: only the prefix of an origin's root covers them.
+are resolved differently by different servers: only a prefix without a path covers them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from .destination import Origin, origin_of, prepared_url
 
-#: White space and control characters, which some parsers drop. `_is_ambiguous` treats NULL separately.
+#: White space and control characters, which some parsers drop. `_is_ambiguous` treats NUL separately.
 _INVISIBLE = re.compile(r"[\x01-\x20\x7f]")
 
 #: Characters that end a path segment for some servers.
@@ -23,7 +23,7 @@ _SEGMENT_ENDS = re.compile(r"[/\\?#;\0]")
 #: What some servers decode, drop, merge or read as a slash, and others do not.
 _READ_DIFFERENTLY = re.compile(r"[%;\\]|//")
 
-#: A path that is still percent-encoded after this many decodings counts as ambiguous.
+#: A path that still changes at this decoding counts as ambiguous.
 _MAX_DECODINGS = 5
 
 
@@ -49,7 +49,12 @@ class ParsedURL(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """A checked URL prefix: its origin, and the segments of its path without an empty last one."""
+    """A checked URL prefix.
+
+    Attributes:
+        origin: Its scheme, host and port.
+        path: The segments of its path, none of which is ``.`` or ``..``. A slash at the end adds no segment.
+    """
 
     origin: Origin
     path: tuple[str, ...]
@@ -89,27 +94,40 @@ def parse_prefix(what: str, url: object) -> Prefix:
 
 
 def _split_path(path: str) -> tuple[str, ...]:
-    """Split a path into segments, and resolve its dot segments (RFC 3986 section 5.2.4)."""
+    """Split a path into segments, and resolve its dot segments (RFC 3986 section 5.2.4).
+
+    A slash at the end of the path adds no segment.
+    """
     resolved: list[str] = []
     for segment in path.split("/")[1:]:
         if segment == "..":
             del resolved[-1:]
         elif segment != ".":
             resolved.append(segment)
-    return tuple(resolved[:-1] if resolved and not resolved[-1] else resolved)
+    if resolved and not resolved[-1]:
+        resolved.pop()
+    return tuple(resolved)
 
 
 def _is_ambiguous(path: str) -> bool:
     """Return whether servers may resolve the dot segments of a path in different ways.
 
-    In some order, a server may decode the path (even twice), truncate it at a query, fragment or NULL that
-    the decoding brings to light, drop white space, read a backslash or a full-width slash as a slash, drop
-    the parameters of a segment, and merge slashes. Only a ``..`` segment leads out of a prefix, so a path
-    is ambiguous only if it may get one by these steps.
+    A server may take some of these steps, in any order:
+
+    - decode the path, even twice;
+    - truncate it at a ``?``, ``#`` or NUL that the decoding produces;
+    - drop white space and control characters;
+    - read a backslash or a full-width slash as a slash, and a full-width dot as a dot;
+    - drop the parameters of a segment, which follow a semicolon;
+    - merge slashes.
+
+    Only a ``..`` segment leads out of a prefix, so a path is ambiguous only if these steps can produce one,
+    or can change what one removes.
     """
     decoded = path
     for _ in range(_MAX_DECODINGS):
-        decoded, before = unquote(decoded), decoded
+        before = decoded
+        decoded = unquote(before)
         if decoded == before:
             break
     else:
@@ -119,7 +137,8 @@ def _is_ambiguous(path: str) -> bool:
     if not decoded.isascii():
         decoded = normalize("NFKC", decoded)  # turns a full-width dot or slash into an ASCII one
     visible = _INVISIBLE.sub("", decoded)
-    # Some servers truncate the path at a NULL, others drop the NULL.
+    # Some servers truncate the path at a NUL, others drop the NUL.
     if ".." not in _SEGMENT_ENDS.split(visible) and ".." not in _SEGMENT_ENDS.split(visible.replace("\0", "")):
         return False
+    # All servers resolve a ``..`` as `_split_path` does if the path has nothing that a step changes.
     return visible != path or _READ_DIFFERENTLY.search(path) is not None

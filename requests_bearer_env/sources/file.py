@@ -35,7 +35,7 @@ class FileSource(Source):
 
         Raises:
             TypeError: ``path`` is not a path, or is a path in bytes.
-            ValueError: ``path`` is blank or has a NULL in it.
+            ValueError: ``path`` is blank or has a NUL in it.
         """
         path = os.fspath(path)
         if not isinstance(path, str):
@@ -59,13 +59,13 @@ class FileSource(Source):
         return platforms.expand(self._path)
 
     def read(self) -> Reading:
-        reading = self._look()
+        reading = self._read_once()
         for pause in PAUSES:
             # A blank file is read again, because programs truncate a file before they write it.
             if reading is not None and (reading.credential is not None or reading.awaited):
                 return reading
             time.sleep(pause)
-            reading = self._look()
+            reading = self._read_once()
         if reading is not None:
             return reading
         raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
@@ -76,8 +76,8 @@ class FileSource(Source):
     def check_option(self) -> tuple[str, str]:
         return "--file", self._path
 
-    def _look(self) -> Reading | None:
-        """Read the file once, without pauses; return None if another program has locked it."""
+    def _read_once(self) -> Reading | None:
+        """Read the file without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
         try:
             return read_value(self._text(path), self._given, "is blank")
@@ -124,7 +124,7 @@ class FileSource(Source):
             if platforms.is_sharing_violation(error):
                 raise BlockingIOError from None  # another program may be replacing the file, so read() tries again
             if platforms.is_invalid_name(error):
-                raise FileNotFoundError from None  # the path may be in quotes, which _look() explains
+                raise FileNotFoundError from None  # the path may be in quotes, which _read_once() explains
             number, reason = error.errno, error.strerror
         except ValueError:  # the path has characters that the file system's encoding lacks
             number, reason = errno.EINVAL, "it is not a valid path on this system"
