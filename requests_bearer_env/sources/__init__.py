@@ -82,15 +82,16 @@ class Sources:
     def read_after_refusal(self, refused: Credential | None, since: int) -> tuple[Reading, bool]:
         """Read the sources again because a server refused a key.
 
-        If this has just brought the same key back, nothing is read for some seconds. Otherwise each request
-        with a revoked key, or to a server that refuses every key, would call the vault.
+        If they still have the refused key, they are not read for it again for some seconds; see
+        `requests_bearer_env.sources.base.remembered_for`.
 
         Args:
             refused: The value of the refused header; None if the request had none.
-            since: When the refused request was prepared, as a number of `count`.
+            since: When the refused request was prepared, as returned by `count`.
 
         Returns:
-            The present key, which may be the refused one; and whether the sources were read.
+            A pair. First, the present key, which may be the refused one. Second, whether the sources were
+            read for it.
 
         Raises:
             BearerAuthError: As `read` does.
@@ -107,7 +108,11 @@ class Sources:
         return reading, True
 
     def named(self, where: str) -> Source:
-        """The source that a reading came from, by its words; a file that a variable names is the variable's."""
+        """Return the source of a reading whose `Reading.where` is given.
+
+        If no source has that name, the reading came from the file that an environment variable names, and
+        the variable is the first source.
+        """
         return next((source for source in self.each if source.where() == where), self.each[0])
 
     def forget(self, refused: Credential, since: int) -> None:

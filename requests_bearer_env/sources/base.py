@@ -15,18 +15,29 @@ if TYPE_CHECKING:
     #: A callable that returns the key, or None for no key.
     Provider = Callable[[], str | bytes | None]
 
-#: The longest key. No more than this is read from a file or a program, because its output may be endless.
+#: The bytes of the longest key. Reading a file or a program stops just beyond them, because its output may be
+#: infinite.
 MAX_BYTES = 16 * 1024
 
-#: Seconds before each further read of a file that is missing or blank, perhaps only while it is being replaced.
+#: Seconds to wait before each further read of a file that is missing, blank or locked, because another program
+#: may be replacing it.
 PAUSES = (0.005, 0.01, 0.015, 0.02)
 
-#: Returns a greater number at each call, which orders events. The clock of Windows cannot: it advances every 15 ms.
+#: Numbers events in order: each call returns a greater number. A clock will not do, because on Windows it advances
+#: only every 15 ms.
 count: Callable[[], int] = _count(1).__next__
 
 
 def remembered_for(ttl: float | None) -> float:
-    """Return the seconds for which the sources are not read again after a refusal that brought the same key back."""
+    """Return the seconds for which a refused key is not asked for again, after the sources returned it once more.
+
+    Otherwise each request with a revoked key would call the vault, and so would each request to a server that
+    refuses every key. Ten seconds limit this to six calls a minute, and a rotated key is found soon enough.
+    A short ``ttl`` means that the key may change often, so a tenth of ``ttl`` is the limit if that is less.
+
+    Args:
+        ttl: The ``ttl=`` of the provider; None if there is none.
+    """
     return 10.0 if ttl is None else min(10.0, ttl / 10)
 
 
@@ -35,10 +46,10 @@ class Reading(NamedTuple):
 
     Attributes:
         credential: The header's value; None if there is no key.
-        where: The source as messages name it.
+        where: The source as messages name it; may be blank if there is no key.
         missing: Why there is no key, as a clause: "TGW_API_KEY is blank".
         trimmed: What was removed from the value, as messages name it; blank if nothing was.
-        awaited: Whether the file is missing, perhaps only until its replacement is created.
+        awaited: Whether the file is missing, and must be read again because a program may be replacing it.
     """
 
     credential: Credential | None
@@ -55,12 +66,12 @@ class Hint(NamedTuple):
     remedy: str = ""
 
 
-#: Makes a `Reading` without NamedTuple's __new__, a Python function that takes as long as the rest of `read_value`.
+#: Makes a `Reading` without NamedTuple's __new__, a Python function that takes as long as the rest of `make_reading`.
 _new: Callable[[type[Reading], tuple[object, ...]], Reading] = cast("Any", tuple).__new__
 
 
-def read_value(raw: str, where: str, blank: str) -> Reading:
-    """Make a reading of a source's value.
+def make_reading(raw: str, where: str, blank: str) -> Reading:
+    """Make a reading from a source's value.
 
     Args:
         raw: The value.
@@ -74,7 +85,7 @@ def read_value(raw: str, where: str, blank: str) -> Reading:
     if ORDINARY_KEY.fullmatch(key):
         trimmed = "" if key == raw else describe_white_space(raw, key)
         return _new(Reading, (Credential("Bearer " + key), where, "", trimmed, False))
-    del key
+    del key  # parse() may raise, and traceback printers show the locals of frames
     try:
         credential = parse(raw, where)
     except InvalidKeyError:
@@ -86,7 +97,11 @@ def read_value(raw: str, where: str, blank: str) -> Reading:
 
 
 class Source(ABC):
-    """A place where a key is stored. Sources are immutable, and each request reads them.
+    """A place where a key is stored.
+
+    The settings of a source never change. Each request calls `read`; only `CachedProviderSource` keeps state
+    between calls. To add a kind of source, derive a class from this one, and let
+    `requests_bearer_env.sources.make_sources` construct it.
 
     The exceptions of a source have no `OSError` or `UnicodeDecodeError` as context: an OSError may hold a
     key that was passed as a path, and a UnicodeDecodeError holds the file's bytes. A source deletes locals
@@ -97,11 +112,14 @@ class Source(ABC):
 
     @abstractmethod
     def options(self) -> dict[str, Any]:
-        """Return the arguments of BearerEnvAuth that make this source."""
+        """Return the arguments of `BearerEnvAuth` that make an equal source, by name.
+
+        The names must be those of the constructor, because pickle and ``==`` use them.
+        """
 
     @abstractmethod
     def read(self) -> Reading:
-        """Read the key.
+        """Return the key; if the source has none, return a `Reading` with ``credential=None`` and ``missing`` set.
 
         Raises:
             InvalidKeyError: The source has a value that cannot be a key.
@@ -114,10 +132,13 @@ class Source(ABC):
 
     @abstractmethod
     def where(self) -> str:
-        """The source in words, as `Reading.where` has it."""
+        """Return how messages name the source.
+
+        `Reading.where` is the same, except for the key of a file that an environment variable names.
+        """
 
     def check_option(self) -> tuple[str, str] | None:
-        """The option of ``check`` that names this source; None if a command line cannot name it."""
+        """Return the option of ``check`` that names this source, and its value; None if there is no such option."""
         return None
 
     def forget(self, refused: Credential, since: int) -> None:
@@ -125,10 +146,11 @@ class Source(ABC):
 
         Args:
             refused: The header's value.
-            since: When the refused request was prepared, as a number of `count`. If the source got its
-                key after that, it keeps the key for some seconds.
+            since: When the refused request was prepared, as returned by `count`. A key that the source got
+                later is kept for some seconds (see `remembered_for`), because another call would only return
+                it again.
         """
 
     @abstractmethod
     def __repr__(self) -> str:
-        """Return the arguments of BearerEnvAuth that make this source, without what may be a key."""
+        """Return the part of the repr of `BearerEnvAuth` for this source. It must not show what may be a key."""

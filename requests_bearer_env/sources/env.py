@@ -9,7 +9,7 @@ from typing import Any
 
 from requests_bearer_env.errors import KeySourceError
 
-from .base import Hint, Reading, Source, read_value
+from .base import Hint, Reading, Source, make_reading
 from .file import FileSource
 
 #: A name in capitals made of short words, as names of variables usually are. No key looks like that.
@@ -59,7 +59,7 @@ class EnvSource(Source):
         file = self.file()
         if file is not None:
             return self._read_file(file)
-        reading = read_value(os.getenv(self._name, ""), self._where, "")
+        reading = make_reading(os.getenv(self._name, ""), self._where, "")
         return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
 
     def where(self) -> str:

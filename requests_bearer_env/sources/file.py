@@ -13,7 +13,7 @@ from typing import Any
 from requests_bearer_env import platforms
 from requests_bearer_env.errors import KeySourceError
 
-from .base import MAX_BYTES, PAUSES, Reading, Source, read_value
+from .base import MAX_BYTES, PAUSES, Reading, Source, make_reading
 
 #: ``$CREDENTIALS_DIRECTORY/key`` or ``~/key``: no key begins like that.
 _SURELY_PATH = r"(?a)(?:\$\{?\w+\}?|~\w*)[/\\]"
@@ -80,7 +80,7 @@ class FileSource(Source):
         """Read the file without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
         try:
-            return read_value(self._text(path), self._given, "is blank")
+            return make_reading(self._text(path), self._given, "is blank")
         except BlockingIOError:
             return None
         except FileNotFoundError:

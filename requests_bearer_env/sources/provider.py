@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests_bearer_env.errors import InvalidKeyError, KeySourceError
 
-from .base import Reading, Source, read_value
+from .base import Reading, Source, make_reading
 
 if TYPE_CHECKING:
     from .base import Provider
@@ -36,7 +36,7 @@ class ProviderSource(Source):
 
     def read(self) -> Reading:
         where = self.where()
-        return read_value(self._text(where), where, "returned no key")
+        return make_reading(self._text(where), where, "returned no key")
 
     def _text(self, where: str) -> str:
         """Call the provider and return its value as a str, which is blank for None."""
