@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from subprocess import Popen
 
-#: Messages show a longer name only if there is a program of that name, because it may be a key.
+#: Messages show a name of up to this many characters. A longer one may be a key, so they show it only if there is
+#: a program of that name.
 _LONG_NAME = 20
 
-#: Seconds between two polls of the program: the first pause, which is doubled each time, and the longest.
-_PAUSES = 0.001, 0.02
+#: Seconds between two polls of the program. Each pause is twice the one before it, up to the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.02
 
 _BY_HAND = "run it by hand to see why"
 
-_STATUS_TAKEN = (
+#: The problem and the remedy if the exit status is lost; see `platforms.exit_status`.
+_STATUS_LOST = (
     (
         "has an exit status that cannot be known, "
         "because this process ignores SIGCHLD or another part of it waits for child processes"
@@ -44,13 +46,14 @@ class Command:
     timeout: float
     first_line: bool
 
+    # Messages name every provider by its __name__, because most providers are functions.
     @property
     def __name__(self) -> str:
-        from shutil import which
+        from shutil import which  # few programs use it
 
         program = self.argv[0]
         name = os.path.basename(program)
-        # A command line in one string and a name without a program are mistakes, and may hold a key.
+        # A program with white space in it may be a whole command line, whose arguments may hold a key.
         if program.split() == [program] and (len(name) <= _LONG_NAME or which(program)):
             return f"command {name}"
         return "command (not shown because it is not the name of a program)"
@@ -76,7 +79,7 @@ class Command:
                     problem = self._watch(process, pipe, output)
                 except ChildProcessError:
                     process.poll()  # sets the return code, or Popen.__del__ would warn of a running program
-                    problem, remedy = _STATUS_TAKEN
+                    problem, remedy = _STATUS_LOST
         if problem is not None:
             raise ProviderError(f"{self.__name__} {problem}", remedy)
         return bytes(output).partition(b"\n")[0] if self.first_line else bytes(output)
@@ -85,15 +88,15 @@ class Command:
         """Start the program with the pipe as its standard output."""
         from subprocess import DEVNULL, Popen  # slow to import, and few programs use it
 
-        unsafe = platforms.unsafe_for_batch([platforms.find_program(self.argv[0]), *self.argv[1:]])
-        if unsafe is not None:
+        unsafe_index = platforms.unsafe_for_batch([platforms.find_program(self.argv[0]), *self.argv[1:]])
+        if unsafe_index is not None:
             raise ProviderError(
-                f"{self.__name__} is a batch file, and part {unsafe + 1} of the command has a character "
+                f"{self.__name__} is a batch file, and part {unsafe_index + 1} of the command has a character "
                 "that cmd.exe would interpret",
                 "call the program that the batch file calls",
             )
         try:
-            # The arguments are in no local variable, because traceback printers would show it.
+            # Not through a local variable, because traceback printers would show it, and arguments may hold a key.
             process = cast(
                 "Popen[bytes]",
                 Popen(
@@ -108,6 +111,7 @@ class Command:
         else:
             process.args = self.__name__  # the repr of a Popen shows its args
             return process
+        # Outside the except clause, because the frames of the OSError's traceback hold the arguments.
         raise ProviderError(
             f"{self.__name__} cannot be started ({failure})", "check that it is installed and on the PATH"
         )
@@ -124,7 +128,8 @@ class Command:
             ChildProcessError: The exit status is lost; see `platforms.exit_status`.
         """
         deadline = time.monotonic() + self.timeout
-        closed, (pause, longest) = False, _PAUSES
+        pause = _FIRST_PAUSE
+        closed = False
         while True:
             # Poll before reading the pipe, or output that the program writes just before it ends would be lost.
             status = platforms.exit_status(process)
@@ -134,14 +139,14 @@ class Command:
                 if len(output) > MAX_BYTES:
                     return f"printed more than {MAX_BYTES} bytes"
                 continue
-            closed = chunk is not None
+            closed = chunk is not None  # b"": the program has closed the pipe; None: the pipe is empty now
             if status is not None:
                 break
             left = deadline - time.monotonic()
             if left <= 0:
                 return f"did not finish within {self.timeout} s"
             time.sleep(min(pause, left))
-            pause = min(2 * pause, longest)
+            pause = min(2 * pause, _LONGEST_PAUSE)
         if status < 0:
             return f"was ended by signal {-status}"
         return f"failed with exit status {status}" if status else None
@@ -173,7 +178,7 @@ def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, firs
     Raises:
         TypeError: ``argv`` is a str or has a part that is not a str or path, ``timeout`` is not a number,
             or ``first_line`` is not a bool.
-        ValueError: ``argv`` is empty or has a NULL in it, or ``timeout`` is not positive and finite.
+        ValueError: ``argv`` is empty or has a NUL in it, or ``timeout`` is not positive and finite.
     """
     try:
         return _checked_command(argv, timeout, first_line)
