@@ -22,24 +22,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("requests_bearer_env")
 
-#: The generator of the random module may be seeded alike in every program of a fleet, which would then refresh
-#: its keys at the same time.
+#: Seeded by the operating system. The random module's own generator may be seeded alike in every program of a
+#: fleet, which would then refresh its keys at the same time.
 _random = random.SystemRandom()
 
-#: Guards the attributes of every cache. Providers are called without it. All caches share it, so that auth
-#: objects hold no lock, and it is reentrant because a signal handler may send a request. A forked child
-#: gets another lock, whose identity distinguishes the child's calls from those it inherited.
+#: Guards the attributes of every cache, and is never held while a provider is called. All caches share it, so
+#: that auth objects hold no lock. It is reentrant because a signal handler may send a request.
 _lock = threading.RLock()
 
-
-def _renew_lock() -> None:
-    """Give a forked child a free lock, because another thread of the parent may hold the inherited one."""
-    global _lock
-    _lock = threading.RLock()
+#: Stands for this process. Caches compare it by identity, to recognise what a forked child has inherited.
+_process = object()
 
 
-# Windows has neither fork nor register_at_fork; dict() ignores the argument there.
-getattr(os, "register_at_fork", dict)(after_in_child=_renew_lock)
+def _renew_after_fork() -> None:
+    """Give a forked child a free lock, and an object of its own for `_process`.
+
+    Another thread of the parent, which the child has not inherited, may hold the parent's lock.
+    """
+    global _lock, _process
+    _lock, _process = threading.RLock(), object()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 class _Entry(NamedTuple):
@@ -47,11 +52,11 @@ class _Entry(NamedTuple):
 
     Attributes:
         reading: The key and its source.
-        number: When the provider was called, as a number of `count`.
-        answered: When the provider returned it, as a time of `time.monotonic`.
-        refresh: When one thread asks ahead, as a time of `time.monotonic`.
+        number: When the call of the provider began, as returned by `count`.
+        answered: When the provider returned the key, as a time of `time.monotonic`.
+        refresh: When one thread refreshes the key early, as a time of `time.monotonic`.
         expiry: When the key expires, as a time of `time.monotonic`.
-        process: The lock of the process that made this entry.
+        process: The `_process` that chose the time of ``refresh``.
         refused: Whether a server has refused the key since. It is used again only if the provider now fails.
     """
 
@@ -63,41 +68,50 @@ class _Entry(NamedTuple):
     process: object
     refused: bool = False
 
+    def is_usable(self, now: float, *, running: bool) -> bool:
+        """Return whether to use the key without a further call; ``running`` says that a thread is refreshing it."""
+        return not self.refused and now < (self.expiry if running else self.refresh)
+
 
 class _Flight:
     """One call of the provider and, afterwards, its outcome for the threads that wait for it.
 
-    The calling thread holds ``asking`` during the call. A ``with`` statement releases the lock even if a
+    The calling thread holds ``in_call`` during the call. A ``with`` statement releases the lock even if a
     signal handler raises, so that no thread waits for a call that was interrupted.
 
     Attributes:
-        asking: The lock that is held during the call.
         error: The exception for the waiting threads.
-        number: When the call began, as a number of `count`.
-        over: Whether a waiting thread has seen the end of the call.
-        process: The lock of the process that makes the call.
+        in_call: The lock that is held during the call.
+        number: When the call began, as returned by `count`.
+        over: Whether a waiting thread has seen the end of the call. While this is False, the call may be over
+            as well.
+        process: The `_process` that makes the call.
         reading: The key for the waiting threads. If neither this nor ``error`` is set, the call was interrupted.
         thread: The calling thread.
     """
 
-    __slots__ = ("asking", "error", "number", "over", "process", "reading", "thread")
+    __slots__ = ("error", "in_call", "number", "over", "process", "reading", "thread")
 
     def __init__(self) -> None:
-        self.asking = threading.Lock()
+        self.in_call = threading.Lock()
         self.over = False
         self.number = 0
         self.reading: Reading | None = None
         self.error: BearerAuthError | None = None
-        self.process = _lock
+        self.process = _process
         self.thread = threading.get_ident()
 
     def is_running(self) -> bool:
-        """Return whether a thread is calling the provider; a forked child has inherited no such thread."""
-        return self.process is _lock and not self.over and self.asking.locked()
+        """Return whether a thread is calling the provider; a forked child has not inherited that thread."""
+        return self.process is _process and not self.over and self.in_call.locked()
 
 
 class CachedProviderSource(ProviderSource):
-    """A provider whose key is cached, and which only one thread at a time calls."""
+    """A provider whose key is cached.
+
+    Threads that have no usable key while another thread calls the provider wait for that call, and share its
+    outcome.
+    """
 
     __slots__ = ("_entry", "_flight", "_ttl")
 
@@ -105,7 +119,7 @@ class CachedProviderSource(ProviderSource):
         """Check the provider and the number of seconds.
 
         Raises:
-            TypeError: The provider cannot be called, or ``ttl`` is no number.
+            TypeError: ``provider`` is not callable, or ``ttl`` is not a number.
             ValueError: ``ttl`` is not positive and finite.
         """
         super().__init__(provider)
@@ -122,43 +136,57 @@ class CachedProviderSource(ProviderSource):
 
     def read(self) -> Reading:
         entry = self._entry
-        if entry is not None and not entry.refused and time.monotonic() < entry.refresh and entry.process is _lock:
+        if entry is not None and not entry.refused and time.monotonic() < entry.refresh and entry.process is _process:
             return entry.reading
         return self._renew()
 
     def _renew(self) -> Reading:
-        """Call the provider, wait for the thread that is calling it, or return a key that is still valid."""
+        """Return a cached key that is still usable, or wait for a running call, or call the provider."""
         mine = _Flight()
-        with mine.asking:
+        # Held before other threads can see the flight, so that they wait for it.
+        with mine.in_call:
             while True:
                 with _lock:
                     entry = self._own_entry()
-                    flight, now = self._flight, time.monotonic()
-                    waited = flight is not None and flight.is_running()
-                    if entry is not None and not entry.refused and now < (entry.expiry if waited else entry.refresh):
+                    flight = self._flight
+                    running = flight is not None and flight.is_running()
+                    if entry is not None and entry.is_usable(time.monotonic(), running=running):
                         return entry.reading
-                    if flight is None or not waited:
+                    if flight is None or not running:
                         self._flight = mine
                         mine.number = count()
                         break
-                if flight.thread == threading.get_ident():
-                    raise KeySourceError(
-                        f"{self.where()} is already being called by this thread",
-                        "use the auth neither in its own provider nor in a signal handler",
-                    )
-                with flight.asking:
-                    # A waiting thread that holds the lock must not be mistaken for a running call. Windows passes
-                    # a released lock to the next waiting thread, so they would wait for each other forever.
-                    flight.over = True
-                if flight.error is not None:
-                    raise flight.error.copy()  # each thread adds its request to its own copy
-                if flight.reading is not None:
-                    return flight.reading
-                # The call was interrupted, so this thread tries again.
+                reading = self._wait_for(flight)
+                if reading is not None:
+                    return reading
             return self._call(mine, entry)
 
+    def _wait_for(self, flight: _Flight) -> Reading | None:
+        """Wait for another thread's call, and return its key; return None if the call was interrupted.
+
+        Raises:
+            BearerAuthError: The call failed, or it is a call of this very thread.
+        """
+        if flight.thread == threading.get_ident():
+            raise KeySourceError(
+                f"{self.where()} is already being called by this thread",
+                "use the auth neither in its own provider nor in a signal handler",
+            )
+        with flight.in_call:
+            # From here on, is_running() must return False, although this thread now holds the lock. Windows
+            # passes a released lock to the next waiting thread. After an interrupted call, the waiting threads
+            # would take each other's hold of the lock for the call, and wait for each other forever.
+            flight.over = True
+        if flight.error is not None:
+            raise flight.error.copy()  # each thread adds its request to its own copy
+        return flight.reading
+
     def _call(self, flight: _Flight, entry: _Entry | None) -> Reading:
-        """Call the provider; if it fails while the entry's key is valid, log the failure and return that key."""
+        """Call the provider, and cache its key.
+
+        If it has none or fails, but the key of the entry has neither expired nor been refused, log why and
+        return that key.
+        """
         try:
             reading = flight.reading = super().read()
         except BearerAuthError as error:
@@ -176,30 +204,47 @@ class CachedProviderSource(ProviderSource):
         return kept
 
     def _own_entry(self) -> _Entry | None:
-        """Return the entry. A forked child draws a new time to ask ahead, so that children do not ask together."""
+        """Return the entry. The caller holds `_lock`.
+
+        A forked child first draws a time of its own for an inherited entry, so that the children of one parent
+        do not refresh the key at the same time.
+        """
         entry = self._entry
-        if entry is not None and entry.process is not _lock:
-            entry = self._entry = entry._replace(refresh=self._draw_refresh(entry.expiry), process=_lock)
+        if entry is not None and entry.process is not _process:
+            entry = entry._replace(refresh=self._draw_refresh(entry.expiry), process=_process)
+            self._entry = entry
         return entry
 
     def _draw_refresh(self, expiry: float) -> float:
-        """Return a random time after 80 to 90 % of an entry's lifetime."""
+        """Return a random time after 80 to 90 % of the lifetime of an entry, which ends at ``expiry``."""
         return expiry - self._ttl * _random.uniform(0.1, 0.2)
 
     def _store(self, flight: _Flight, entry: _Entry | None) -> Reading | None:
-        """Cache the result of a call; if the call failed, return the cached key if it can still be used."""
+        """Cache the key of a call.
+
+        Args:
+            flight: The call, which has ended.
+            entry: The cached key when the call began.
+
+        Returns:
+            The cached key, if the call brought no key and the calling thread can use the cached one; None if
+            the outcome of the call stands.
+        """
         with _lock:
-            if self._flight is not flight:  # a server has refused the key since the call began
+            if self._flight is not flight:
+                # A server has refused the key since the call began, and the call may have returned that key again.
                 return None
             self._flight = None
             reading, now = flight.reading, time.monotonic()
             if reading is not None and reading.credential is not None:
                 expiry = now + self._ttl
-                self._entry = _Entry(reading, flight.number, now, self._draw_refresh(expiry), expiry, _lock)
+                self._entry = _Entry(reading, flight.number, now, self._draw_refresh(expiry), expiry, _process)
             elif entry is not None and entry is self._entry and now < entry.expiry:
-                # Do not ask ahead again. Use even a refused key, because other servers may still accept it.
+                # The calling thread gets the failure if the key was refused. Waiting threads and later requests
+                # get the old key, because other servers may still accept it. It is not refreshed early again.
                 self._entry = entry._replace(refresh=entry.expiry, refused=False)
-                flight.reading, flight.error = entry.reading, None  # the waiting threads use it, too
+                flight.reading = entry.reading
+                flight.error = None
                 return None if entry.refused else entry.reading
             return None
 
@@ -209,7 +254,9 @@ class CachedProviderSource(ProviderSource):
             if entry is None or entry.reading.credential != refused:
                 return
             if entry.number > since and time.monotonic() - entry.answered < remembered_for(self._ttl):
-                return  # the provider returned this key after the refused request was prepared, and just now
+                # The provider was called after the refused request was prepared, and returned this key a few
+                # seconds ago. A call now would only return it again.
+                return
             self._entry = entry._replace(refused=True)
             if flight is not None and flight.number < since:
-                self._flight = None  # the call may return the refused key again
+                self._flight = None  # the call began before the refused request, so it may return the refused key

@@ -1,10 +1,11 @@
-"""A provider with ``ttl=``: one thread calls it for all, asks ahead of time, and asks again after a refusal."""
+"""A provider with ``ttl=``: one thread calls it for all, early before the key expires, and again after a refusal."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -71,11 +72,11 @@ def _waits(thread: threading.Thread) -> bool:
     """Say whether a thread is at the line that waits for the call of another one."""
     frame = sys._current_frames().get(thread.ident or 0)
     context = None if frame is None else inspect.getframeinfo(frame).code_context
-    return context is not None and "with flight.asking:" in context[0]
+    return context is not None and "with flight.in_call:" in context[0]
 
 
-def ask_ahead(auth: BearerEnvAuth, gate: Gate, clock: Clock, pool: ThreadPoolExecutor) -> Future[str]:
-    """Start a thread that asks ahead, and return once it has called the provider."""
+def refresh_early(auth: BearerEnvAuth, gate: Gate, clock: Clock, pool: ThreadPoolExecutor) -> Future[str]:
+    """Start a thread that refreshes the key early, and return once it has called the provider."""
     clock.now += 95
     early = pool.submit(authorized, auth)
     assert gate.reached.wait(10)
@@ -109,8 +110,8 @@ def test_a_key_is_cached_for_its_ttl(clock: Clock) -> None:
     assert authorized(auth) == NEW
 
 
-def test_the_time_to_ask_ahead_is_random(clock: Clock) -> None:
-    """It is 80 to 90 % of the lifetime, so processes that were started together do not ask together."""
+def test_the_time_of_the_refresh_is_random(clock: Clock) -> None:
+    """It is 80 to 90 % of the lifetime, so processes that were started together do not call the vault together."""
     times: set[float] = set()
     for _ in range(50):
         source = CachedProviderSource(lambda: KEY, 100)
@@ -122,13 +123,13 @@ def test_the_time_to_ask_ahead_is_random(clock: Clock) -> None:
     assert max(times) <= 90
 
 
-def test_one_thread_asks_ahead(clock: Clock, pool: ThreadPoolExecutor) -> None:
+def test_one_thread_refreshes_early(clock: Clock, pool: ThreadPoolExecutor) -> None:
     """The other threads use the present key meanwhile, without waiting."""
     gate = Gate(OTHER_KEY)
     vault = Vault(KEY, gate)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     authorized(auth)
-    early = ask_ahead(auth, gate, clock, pool)
+    early = refresh_early(auth, gate, clock, pool)
     others = [pool.submit(authorized, auth) for _ in range(THREADS - 1)]
     assert {other.result(10) for other in others} == {OLD}
     gate.opened.set()
@@ -138,11 +139,11 @@ def test_one_thread_asks_ahead(clock: Clock, pool: ThreadPoolExecutor) -> None:
 
 
 def test_an_expired_key_is_not_used(clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """Threads that need the key after its expiry wait for the thread that asks ahead."""
+    """Threads that need the key after its expiry wait for the thread that refreshes it."""
     gate = Gate(OTHER_KEY)
     auth = BearerEnvAuth(provider=Vault(KEY, gate), ttl=100)
     authorized(auth)
-    early = ask_ahead(auth, gate, clock, pool)
+    early = refresh_early(auth, gate, clock, pool)
     clock.now += 5
     late = pool.submit(authorized, auth)
     waiting(1)
@@ -160,7 +161,7 @@ def test_an_expired_key_is_not_used(clock: Clock, pool: ThreadPoolExecutor) -> N
         ("two words", "the value of provider Vault (9 characters) has SPACE (U+0020) at position 4: "),
     ],
 )
-def test_a_failure_to_ask_ahead_is_logged(
+def test_a_failed_early_refresh_is_logged(
     clock: Clock, failure: object, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The present key is used until it expires, and a warning says what to repair before then."""
@@ -169,7 +170,7 @@ def test_a_failure_to_ask_ahead_is_logged(
     authorized(auth)
     clock.now += 95
     assert authorized(auth) == authorized(auth) == OLD
-    assert vault.calls == 2, "asking ahead is tried once"
+    assert vault.calls == 2, "the early refresh is tried once"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     (message,) = caplog.messages
     start = "asking ahead for a new key failed, the present one is used until its time is up: "
@@ -181,7 +182,7 @@ def test_a_failure_to_ask_ahead_is_logged(
 
 
 def test_a_failure_after_the_expiry_raises(clock: Clock) -> None:
-    """The key has expired when the call that asks ahead fails."""
+    """The key has expired when the early refresh fails."""
 
     def slow() -> str:
         clock.now += 10
@@ -260,12 +261,12 @@ class PassedOn:
 
 
 def test_an_interrupted_call_is_waited_for_once() -> None:
-    """Windows passes a lock to the next thread, so threads that wait for each other would never ask."""
+    """Windows passes a lock to the next thread, so threads that wait for each other would never call."""
     source = CachedProviderSource(Vault(KEY), 100)
     interrupted = cache_module._Flight()
     interrupted.thread = 0
     lock: Any = PassedOn()
-    interrupted.asking = lock
+    interrupted.in_call = lock
     source._flight = interrupted
     assert source.read().credential == OLD
 
@@ -404,7 +405,7 @@ def test_a_call_before_the_refusal_is_not_shared(clock: Clock, pool: ThreadPoolE
     vault = Vault(KEY, gate, OTHER_KEY)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     refused = auth.credential()
-    early = ask_ahead(auth, gate, clock, pool)
+    early = refresh_early(auth, gate, clock, pool)
     assert after(auth, refused) == NEW
     gate.opened.set()
     assert early.result(10) == OLD
@@ -417,7 +418,7 @@ def test_a_call_after_the_request_is_shared(clock: Clock, pool: ThreadPoolExecut
     vault = Vault(KEY, gate)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     refused, since = auth.credential(), count()
-    early = ask_ahead(auth, gate, clock, pool)
+    early = refresh_early(auth, gate, clock, pool)
     late = pool.submit(after, auth, refused, since)
     waiting(1)
     gate.opened.set()
@@ -427,11 +428,11 @@ def test_a_call_after_the_request_is_shared(clock: Clock, pool: ThreadPoolExecut
 
 @pytest.mark.parametrize("call", ["before the refusal", "after the refused request"])
 def test_a_failure_does_not_restore_a_refused_key(call: str, clock: Clock, pool: ThreadPoolExecutor) -> None:
-    """A call that asks ahead and fails has no key to go on with if a server has refused it meanwhile."""
+    """An early refresh that fails cannot fall back on a key that a server has refused meanwhile."""
     gate = Gate(OSError())
     auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
     refused, since = auth.credential(), count()
-    early = ask_ahead(auth, gate, clock, pool)
+    early = refresh_early(auth, gate, clock, pool)
     auth.sources.forget(refused, since if call == "after the refused request" else count())
     gate.opened.set()
     assert isinstance(early.exception(10), KeySourceError)
@@ -439,7 +440,7 @@ def test_a_failure_does_not_restore_a_refused_key(call: str, clock: Clock, pool:
 
 
 def test_a_key_that_has_just_come_is_used(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another thread may have asked between the first look at the cache and the lock."""
+    """Another thread may have called the provider after this one read the cache, and before it got the lock."""
     vault = Vault(KEY)
     source = CachedProviderSource(vault, 100)
     source.read()
@@ -450,6 +451,13 @@ def test_a_key_that_has_just_come_is_used(clock: Clock, monkeypatch: pytest.Monk
 def test_the_largest_float_is_a_ttl() -> None:
     """The key is cached forever, in effect."""
     assert authorized(BearerEnvAuth(provider=Vault(KEY), ttl=sys.float_info.max)) == OLD
+
+
+def test_the_module_imports_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has neither fork nor register_at_fork."""
+    monkeypatch.delattr(os, "register_at_fork", raising=False)
+    module = runpy.run_path(cache_module.__file__, run_name=cache_module.__name__)
+    assert "CachedProviderSource" in module
 
 
 def in_child(act: Callable[[], bool]) -> bool:
@@ -480,12 +488,12 @@ class TestFork:
         gate.opened.set()
         assert asking.result(10) == OLD
 
-    def test_while_another_thread_asks_ahead(self, clock: Clock, pool: ThreadPoolExecutor) -> None:
-        """The child asks ahead itself."""
+    def test_during_an_early_refresh(self, clock: Clock, pool: ThreadPoolExecutor) -> None:
+        """The child refreshes the key itself."""
         gate = Gate(KEY)
         auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
         authorized(auth)
-        asking = ask_ahead(auth, gate, clock, pool)
+        asking = refresh_early(auth, gate, clock, pool)
         assert in_child(lambda: authorized(auth) == NEW)
         gate.opened.set()
         asking.result(10)
@@ -506,17 +514,19 @@ class TestFork:
         release.set()
         holding.result(10)
 
-    def test_a_child_gets_a_lock_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The lock is another object, by which the child recognises calls that it has inherited."""
-        parents = cache_module._lock
-        monkeypatch.setattr(cache_module, "_lock", parents)  # which puts it back in the end
-        cache_module._renew_lock()
-        assert cache_module._lock is not parents
+    def test_a_child_gets_objects_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its lock is free, and the other object tells it which calls it has inherited."""
+        lock, process = cache_module._lock, cache_module._process
+        monkeypatch.setattr(cache_module, "_lock", lock)  # which puts both back in the end
+        monkeypatch.setattr(cache_module, "_process", process)
+        cache_module._renew_after_fork()
+        assert cache_module._process is not process
+        assert cache_module._lock is not lock
         assert cache_module._lock.acquire(blocking=False)
         cache_module._lock.release()
 
-    def test_each_child_draws_its_time_to_ask_ahead(self, clock: Clock) -> None:
-        """Children that are forked with a full cache do not ask ahead together."""
+    def test_each_child_draws_its_time_of_refresh(self, clock: Clock) -> None:
+        """Children that are forked with a full cache do not refresh the key together."""
         auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
         auth.credential()
         (source,) = auth.sources.each
