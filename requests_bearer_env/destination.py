@@ -5,8 +5,8 @@ IDNA form. An origin is scheme, host and port (RFC 6454).
 
 Three rules are in other modules. After a redirect without ``hosts=``, only the starting origin may get the
 key (`requests_bearer_env.auth`). A refusal over plain HTTP is left alone if ``proxies=`` or the session has
-a proxy for the URL (`requests_bearer_env.retry`). A `MountedAuth` sends a key only to its prefix
-(`requests_bearer_env.mounts`).
+a proxy for the URL (`requests_bearer_env.retry`). A `MountedAuth` chooses the key by the
+URL's prefix, and sends none where no prefix matches (`requests_bearer_env.mounts`).
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _is_ambiguous(path: str) -> bool:
 
     A server may take some of these steps, in any order:
 
-    - decode the path, even twice;
+    - decode the path, even several times;
     - truncate it at a ``?``, ``#`` or NUL that the decoding produces;
     - drop white space and control characters;
     - read a backslash or a full-width slash as a slash, and a full-width dot as a dot;

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     #: A callable that returns the key, or None for no key.
     Provider = Callable[[], str | bytes | None]
 
-#: The bytes of the longest key. Reading a file or a program stops just beyond them, because its output may be
-#: infinite.
+#: The longest key, in bytes. Reading a file or a program stops just beyond that, because either may be infinite.
 MAX_BYTES = 16 * 1024
 
 #: Seconds to wait before each further read of a file that is missing, blank or locked, because another program
