@@ -109,7 +109,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-line", action="store_true", help="take only the first line that PROGRAM prints")
     for option, text in (("--host", "a host that the key is bound to"), ("--allow-http", "a host for plain HTTP")):
         parser.add_argument(option, action="append", nargs="+", default=[], metavar="HOST", help=text)
-    parser.add_argument("--method", default="GET", help="the method of the request (default: GET)")
+    parser.add_argument(
+        "--method",
+        default="GET",
+        help="the method of the request, which is really sent, without a body (default: GET)",
+    )
     parser.add_argument(
         "--timeout", type=_number, default=10, metavar="SECONDS", help="for the network, and for PROGRAM (default: 10)"
     )

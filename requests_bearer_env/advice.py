@@ -20,7 +20,8 @@ _HIDDEN_URL = "URL"
 def how_to_check(sources: Sources, where: str, credential: Credential, request: PreparedRequest) -> str:
     """Say how to check the key of a request that was refused.
 
-    The command line can name an environment variable and a file, but no function.
+    The command line can name an environment variable and a file, but no function. A method that may change data
+    is left out, because the check sends it: GET is enough, as servers refuse a key before they look at the method.
 
     Args:
         sources: The sources of the auth whose key was sent.
@@ -33,9 +34,9 @@ def how_to_check(sources: Sources, where: str, credential: Credential, request: 
     method = str(request.method).upper()
     option = sources.named(where).check_option()
     if option is None:
-        more = "" if method == "GET" else f", method={method!r}"
+        more = ", method='HEAD'" if method == "HEAD" else ""
         return f"call requests_bearer_env.doctor.diagnose(auth, {url!r}{more}) and print what it returns"
-    words = [*option, *(() if method == "GET" else ("--method", method))]
+    words = [*option, *(("--method", method) if method == "HEAD" else ())]
     origin = origin_of(request.url)
     if origin is not None and origin.scheme == "http":
         words += ["--allow-http", origin.host.strip("[]")]

@@ -534,7 +534,7 @@ options:
   --first-line            take only the first line that PROGRAM prints
   --host HOST [HOST ...]  a host that the key is bound to
   --allow-http HOST [HOST ...]  a host for plain HTTP
-  --method METHOD         the method of the request (default: GET)
+  --method METHOD         the method of the request, which is really sent, without a body (default: GET)
   --timeout SECONDS       for the network, and for PROGRAM (default: 10)
   --max-age DAYS          of a key in a file (default: 90)
   --json                  print JSON

@@ -561,7 +561,11 @@ MODELS = "https://tgw.example/v1/models"
 #: Refused keys: method and URL, the auth, what the log calls the source, and what it says to do.
 REFUSED: list[tuple[str, str, Call, str, str]] = [
     ("GET", MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}"),
-    ("POST", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method POST {MODELS}"),
+    *(
+        (method, MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}")
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    ),
+    ("HEAD", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method HEAD {MODELS}"),
     ("GET", MODELS, auth(), "environment variable BEARER_TOKEN", f"{RUN} --env BEARER_TOKEN {MODELS}"),
     ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file key {MODELS}"),
     ("GET", MODELS, auth("FILED"), "file key", f"{RUN} --env FILED {MODELS}"),
@@ -573,7 +577,14 @@ REFUSED: list[tuple[str, str, Call, str, str]] = [
         MODELS,
         auth("NONE", provider=print_key, ttl=60),
         "provider print_key",
-        CALL.format(MODELS).replace(")", ", method='PUT')"),
+        CALL.format(MODELS),
+    ),
+    (
+        "HEAD",
+        MODELS,
+        auth(provider=print_key),
+        "provider print_key",
+        CALL.format(MODELS).replace(")", ", method='HEAD')"),
     ),
     (
         "GET",

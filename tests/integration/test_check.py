@@ -923,15 +923,16 @@ def test_no_proxy_is_heeded(serve: Serve, unused_port: int, monkeypatch: pytest.
 def test_command_in_the_log_finds_out_why(
     tls: bool, serve: Serve, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It checks the key and the URL of the request that was refused."""
+    """It checks the key and the URL of the request that was refused, and changes nothing there."""
     caplog.set_level(logging.INFO, "requests_bearer_env")
     server = serve(keyed(OTHER_KEY), tls=tls)
     auth = BearerEnvAuth("TGW_API_KEY", allow_http="localhost")
-    assert requests.post(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
+    assert requests.delete(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
     words = shlex.split(caplog.messages[0].partition("run python -m requests_bearer_env ")[2])
     assert main(words) == 1
-    assert "FAIL  request  POST answered 401 Unauthorized: " in capsys.readouterr().out
-    assert [(request.method, request.target) for request in server.seen] == [("POST", "/v1/a%20b")] * 2
+    assert "FAIL  request  GET answered 401 Unauthorized with and without the key: " in capsys.readouterr().out
+    assert [request.target for request in server.seen] == ["/v1/a%20b"] * 3
+    assert [request.method for request in server.seen] == ["DELETE", "GET", "GET"]
 
 
 # The key is shown nowhere
