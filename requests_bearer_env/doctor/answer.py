@@ -49,8 +49,12 @@ class Meaning(NamedTuple):
 #: What ``Allow`` may name (RFC 9110 section 10.2.1); another method may be one of these, misspelled.
 _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 
+#: Methods that are sent once, with the key, because they may change something.
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
 _DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+_COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 _ADMIN_KEY = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
 
 #: What each status means if the server reads the key ("other"), and if the answers are the same or there is
@@ -168,13 +172,16 @@ def explain_answers(
     reason = explain_reason(answer, keys)
     relation = _relate(answer, reason, without, keys)
     meaning = _explain(answer, relation, method, auth, refresh_on, keys, wording)
+    if meaning.unseen and method in _CHANGING:
+        meaning = meaning._replace(remedy=f"{meaning.remedy}; {_COMPARE}")
     if names_other_scheme(answer):
         meaning = meaning._replace(
             remedy=f"{meaning.remedy}; if the API takes that scheme alone, do not send a bearer key"
         )
     if meaning.unseen and takes_admin_key(answer):
         meaning = meaning._replace(remedy=f"{_ADMIN_KEY}; {meaning.remedy}")
-    detail = f"{method} answered {_describe(answer, without, relation)}: {_explain_rotation(answer)}{meaning.text}"
+    answered = f"{method} answered {_describe(answer, without, relation, method)}"
+    detail = f"{answered}: {_explain_rotation(answer)}{meaning.text}"
     if answer.refused is not None and meaning.status == "ok":
         remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
@@ -189,9 +196,11 @@ def _explain_rotation(answer: Answer) -> str:
     return f"with the key read anew, because it changed after a {answer.refused}; "
 
 
-def _describe(answer: Answer, without: Answer | None, relation: str) -> str:
-    """The statuses of both answers, and whether their reasons differ."""
+def _describe(answer: Answer, without: Answer | None, relation: str, method: str) -> str:
+    """The statuses of both answers, and whether their reasons differ; or why there is only one."""
     name = status_name(answer)
+    if method in _CHANGING:
+        return f"{name} (sent with the key only, because {method} may change something)"
     if without is None:
         return name
     other = status_name(without)

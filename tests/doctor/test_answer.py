@@ -27,6 +27,7 @@ HTML = b"<!DOCTYPE html><title>Sign in</title>"
 
 CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
 DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 CORRECT_REQUEST = (
     "see the server's reason and its documentation; this request has no body, which some URLs need: "
     "to try the key alone, check a URL that does not"
@@ -211,7 +212,33 @@ def test_path_of_the_admin_key_names_it(path: str, body: object, remedy: str) ->
     """text-generation-webui answers the same to a wrong key and to the API key in the wrong place."""
     given = answer(401, body, f"https://tgw.local{path}")
     assert explained(given, given).remedy == remedy
-    assert explained(given, method="POST").remedy == remedy
+    assert explained(given, method="POST").remedy == f"{remedy}; {COMPARE}"
+
+
+@pytest.mark.parametrize(
+    ("status", "line", "remedy"),
+    [
+        (401, "the server does not accept the key, or never sees it", f"{CHECK_KEY}; {DROPPED}; {COMPARE}"),
+        (400, "the server refuses the key or the request", CORRECT_REQUEST),
+        (404, "the path does not exist, or the server hides it unless the key is right", CORRECT_PATH),
+        (200, "the server accepts the key, or does not read it", ""),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_single_answer_says_why_it_is_single(method: str, status: int, line: str, remedy: str) -> None:
+    """Nothing that may change something is sent twice, so a comparison takes another URL."""
+    check = explained(answer(status), method=method)
+    name = f"{status} {HTTPStatus(status).phrase}"
+    assert check.detail == (
+        f"{method} answered {name} (sent with the key only, because {method} may change something): {line}"
+    )
+    assert check.remedy == remedy
+
+
+def test_method_that_changes_nothing_needs_no_reason() -> None:
+    """OPTIONS is safe, and says nothing about the key."""
+    line = "OPTIONS answered 401 Unauthorized: the server does not accept the key, or never sees it"
+    assert explained(answer(401), method="OPTIONS").detail == line
 
 
 def test_other_scheme_is_part_of_the_remedy() -> None:
@@ -368,8 +395,8 @@ def test_misspelled_method_is_named(given: Answer, line: str, remedy: str) -> No
 
 def test_501_to_a_known_method_is_a_failure() -> None:
     """It is the server that lacks something."""
-    line = "POST answered 501 Not Implemented: the server fails, which says nothing about the key"
-    assert explained(answer(501), method="POST") == ("request", "fail", line, TRY_AGAIN)
+    line = "OPTIONS answered 501 Not Implemented: the server fails, which says nothing about the key"
+    assert explained(answer(501), method="OPTIONS") == ("request", "fail", line, TRY_AGAIN)
 
 
 # The server's reason

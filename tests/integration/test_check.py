@@ -174,7 +174,10 @@ def test_safe_method_is_sent_twice(method: str, serve: Serve) -> None:
 def test_unsafe_method_is_sent_once(method: str, serve: Serve) -> None:
     """A method that changes something is not repeated, so less is known."""
     server = serve(keyed(KEY))
-    line = f"{method.upper()} answered 200 OK: the server accepts the key, or does not read it"
+    line = (
+        f"{method.upper()} answered 200 OK (sent with the key only, because {method.upper()} may change something): "
+        "the server accepts the key, or does not read it"
+    )
     assert checked(server.url(), method=method)["request"] == ("request", "ok", line, "")
     assert [request.method for request in server.seen] == [method.upper()]
 
