@@ -26,6 +26,7 @@ from requests_bearer_env import (
     MountedAuth,
     UntrustedHostError,
     command,
+    platforms,
 )
 from requests_bearer_env.destination import Destination
 from tests.helpers import KEY, authorized, python
@@ -554,7 +555,7 @@ def test_a_forbidden_url_has_its_message(
     assert str(caught.value) == message
 
 
-RUN = "run python -m requests_bearer_env check"
+RUN = f"run {platforms.python_for_shell()} -m requests_bearer_env check"
 CALL = "call requests_bearer_env.doctor.diagnose(auth, '{}') and print what it returns"
 MODELS = "https://tgw.example/v1/models"
 
@@ -567,10 +568,11 @@ REFUSED: list[tuple[str, str, Call, str, str]] = [
     ),
     ("HEAD", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method HEAD {MODELS}"),
     ("GET", MODELS, auth(), "environment variable BEARER_TOKEN", f"{RUN} --env BEARER_TOKEN {MODELS}"),
-    ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file key {MODELS}"),
-    ("GET", MODELS, auth("FILED"), "file key", f"{RUN} --env FILED {MODELS}"),
-    ("GET", MODELS, auth("NONE", file="key"), "file key", f"{RUN} --file key {MODELS}"),
-    ("GET", MODELS, auth("FILED", file="no"), "file key", f"{RUN} --env FILED {MODELS}"),
+    ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file {{here}}key {MODELS}"),
+    ("GET", MODELS, auth("FILED"), "file key", f"{RUN} --file {{here}}key {MODELS}"),
+    ("GET", MODELS, auth("NONE", file="key"), "file key", CALL.format(MODELS)),
+    ("GET", MODELS, auth("FILED", file="no"), "file key", CALL.format(MODELS)),
+    ("GET", MODELS, auth("K", provider=print_key), "environment variable K", CALL.format(MODELS)),
     ("GET", MODELS, auth(provider=print_key), "provider print_key", CALL.format(MODELS)),
     (
         "PUT",
@@ -621,9 +623,10 @@ REFUSED: list[tuple[str, str, Call, str, str]] = [
 
 #: The same, with what only a POSIX shell needs quoted in this way.
 POSIX_REFUSED: list[tuple[str, str, Call, str, str]] = [
-    ("GET", MODELS, auth(file="my key"), "file my key", f"{RUN} --file 'my key' {MODELS}"),
+    ("GET", MODELS, auth(file="my key"), "file my key", f"{RUN} --file '{{here}}my key' {MODELS}"),
     ("GET", MODELS, auth(file="~/key"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
     ("GET", MODELS, auth(file="$HERE/key"), "file $HERE/key", f"{RUN} --file '$HERE/key' {MODELS}"),
+    ("GET", MODELS, auth("HOMED"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
     (
         "GET",
         "http://[::1]:5000/",
@@ -653,7 +656,13 @@ def test_a_refusal_is_logged_whole(
     monkeypatch.chdir(tmp_path)
     for path in (Path("key"), Path("my key"), home / "key"):
         path.write_text(KEY)
-    for name, value in {"K": KEY, "BEARER_TOKEN": KEY, "FILED_FILE": "key", "HERE": str(tmp_path)}.items():
+    for name, value in {
+        "K": KEY,
+        "BEARER_TOKEN": KEY,
+        "FILED_FILE": "key",
+        "HOMED_FILE": "~/key",
+        "HERE": str(tmp_path),
+    }.items():
         monkeypatch.setenv(name, value)
     caplog.set_level(logging.INFO, "requests_bearer_env")
     made: Any = make()
@@ -663,7 +672,7 @@ def test_a_refusal_is_logged_whole(
     (message,) = caplog.messages
     seen, _, advice = message.partition(", and reading it again gave the same key: to find out why, ")
     assert seen.endswith(f" answered 401 to the key of {source} ({len(KEY)} characters)")
-    assert advice == remedy
+    assert advice == remedy.replace("{here}", str(tmp_path / "_")[:-1])
     assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8] in message]
 
 

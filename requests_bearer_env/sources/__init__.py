@@ -106,10 +106,6 @@ class Sources:
             self._known_refusal = hash(refused), reading.where, time.monotonic() + self._remembered
         return reading, True
 
-    def named(self, where: str) -> Source:
-        """The source that a reading came from, by its words; a file that a variable names is the variable's."""
-        return next((source for source in self.each if source.where() == where), self.each[0])
-
     def forget(self, refused: Credential, since: int) -> None:
         """Drop the cached key if it is the refused one; see `Source.forget`."""
         for source in self.each:

@@ -115,14 +115,6 @@ class Source(ABC):
         """Return a likely reason why there is no key; only called when no source has one."""
         return Hint()
 
-    @abstractmethod
-    def where(self) -> str:
-        """The source in words, as `Reading.where` has it."""
-
-    def check_option(self) -> tuple[str, str] | None:
-        """The option of ``check`` that names this source; None if a command line cannot name it."""
-        return None
-
     def forget(self, refused: Credential, since: int) -> None:
         """Drop the cached key if it is the refused one; most sources have no cache.
 

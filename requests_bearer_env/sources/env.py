@@ -62,12 +62,6 @@ class EnvSource(Source):
         reading = read_value(os.getenv(self._name, ""), self._where, "")
         return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
 
-    def where(self) -> str:
-        return self._where
-
-    def check_option(self) -> tuple[str, str]:
-        return "--env", self._name
-
     def file(self) -> FileSource | None:
         """Return the file that ``$NAME_FILE`` names; None if that is not set or blank."""
         path = os.getenv(self._file_name, "").strip()

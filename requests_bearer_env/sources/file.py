@@ -70,12 +70,6 @@ class FileSource(Source):
             return reading
         raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
 
-    def where(self) -> str:
-        return self._given
-
-    def check_option(self) -> tuple[str, str]:
-        return "--file", self._path
-
     def _look(self) -> Reading | None:
         """Read the file once, without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)

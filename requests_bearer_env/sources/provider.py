@@ -60,6 +60,7 @@ class ProviderSource(Source):
         raise failure
 
     def where(self) -> str:
+        """Return the provider in words, as `Reading.where` has it."""
         # Not its repr, because that of a functools.partial shows the arguments.
         return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 

@@ -9,6 +9,7 @@ import os
 import shlex
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -931,8 +932,9 @@ def test_command_in_the_log_finds_out_why(
     server = serve(keyed(OTHER_KEY), tls=tls)
     auth = BearerEnvAuth("TGW_API_KEY", allow_http="localhost")
     assert requests.delete(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
-    words = shlex.split(caplog.messages[0].partition("run python -m requests_bearer_env ")[2])
-    assert main(words) == 1
+    python, _, *words = shlex.split(caplog.messages[0].partition(" why, run ")[2])
+    assert python == sys.executable
+    assert main(words[1:]) == 1
     assert "FAIL  request  GET answered 401 Unauthorized with and without the key: " in capsys.readouterr().out
     assert [request.target for request in server.seen] == ["/v1/a%20b"] * 3
     assert [request.method for request in server.seen] == ["DELETE", "GET", "GET"]

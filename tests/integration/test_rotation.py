@@ -21,7 +21,7 @@ import requests
 import requests_mock
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from requests_bearer_env import BearerEnvAuth, MountedAuth
+from requests_bearer_env import BearerEnvAuth, MountedAuth, platforms
 from requests_bearer_env.demo.server import Reply, Request, Server
 from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations, keyed, statuses
 
@@ -60,7 +60,8 @@ def test_the_same_key_is_not_sent_again(
     assert authorizations(server) == [OLD]
     origin = server.url().rstrip("/")
     key = "the key of environment variable TGW_API_KEY (76 characters)"
-    remedy = f"to find out why, run python -m requests_bearer_env check --env TGW_API_KEY {server.url()}"
+    program = f"{platforms.python_for_shell()} -m requests_bearer_env"
+    remedy = f"to find out why, run {program} check --env TGW_API_KEY {server.url()}"
     assert caplog.messages == [f"{origin} answered 401 to {key}, and reading it again gave the same key: {remedy}"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.INFO]
 
