@@ -83,7 +83,7 @@ def test_remedy_is_an_indented_line(capsys: Capture) -> None:
     assert main(["check"]) == 1
     assert capsys.readouterr().out == (
         "FAIL  key      no key found because BEARER_TOKEN is not set in this process's environment\n"
-        "               store the key there, or name the source that has it\n"
+        "               name another variable with --env NAME, or set this one before the program starts\n"
         "FAIL  verdict  there is no key to send; failed: key\n"
     )
 
@@ -104,9 +104,10 @@ FAIL  key      no key found because
                BEARER_TOKEN is not set
                in this process's
                environment
-               store the key there, or
-               name the source that has
-               it
+               name another variable
+               with --env NAME, or set
+               this one before the
+               program starts
 FAIL  verdict  there is no key to send;
                failed: key
 """
@@ -190,7 +191,7 @@ def test_terminal_without_descriptor_is_not_wrapped(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.posix("terminals (pty)")
-@pytest.mark.parametrize(("columns", "lines"), [(40, 7), (0, 2), (200, 2)])
+@pytest.mark.parametrize(("columns", "lines"), [(40, 8), (0, 2), (200, 2)])
 def test_lines_wrap_at_the_terminals_width(columns: int, lines: int) -> None:
     """A real terminal tells its width; one that tells nothing gets whole lines."""
     # Windows has none of these.
@@ -300,7 +301,10 @@ def test_json_says_that_something_failed(capsys: Capture) -> None:
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is False
     assert report["checks"][0]["status"] == "fail"
-    assert report["checks"][0]["remedy"] == "store the key there, or name the source that has it"
+    assert (
+        report["checks"][0]["remedy"]
+        == "name another variable with --env NAME, or set this one before the program starts"
+    )
 
 
 def test_json_of_a_warning_is_ok(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,7 +237,8 @@ def fail() -> str:
 
 
 PYTHON = f"command {Path(sys.executable).name}"
-STORE = "store the key there, or name the source that has it"
+SET_IT = "set it before the program starts, or name the file that has the key in"
+STORE_IT = "store the key in that file, or correct the path"
 BY_HAND = "run it by hand to see why"
 NOT_REGULAR = (
     "is not a regular file but a directory, pipe, socket or device: "
@@ -248,12 +249,20 @@ NOT_REGULAR = (
 SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     (
         MissingKeyError,
-        f"no key found because TGW_KEY is not set in this process's environment: {STORE}",
+        f"no key found because TGW_KEY is not set in this process's environment: {SET_IT} TGW_KEY_FILE",
         auth("TGW_KEY"),
     ),
     (
         MissingKeyError,
-        f"no key found because BLANK_KEY is blank in this process's environment: {STORE}",
+        (
+            "no key found because BEARER_TOKEN is not set in this process's environment: "
+            "name another variable with env='NAME', or set this one before the program starts"
+        ),
+        auth(),
+    ),
+    (
+        MissingKeyError,
+        f"no key found because BLANK_KEY is blank in this process's environment: {SET_IT} BLANK_KEY_FILE",
         auth("BLANK_KEY"),
     ),
     (
@@ -267,8 +276,27 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     ),
     (
         MissingKeyError,
-        f"no key found because LOST_KEY_FILE names a file, but file $HERE/no/such/key does not exist: {STORE}",
+        f"no key found because the file that LOST_KEY_FILE names, $HERE/no/such/key, does not exist: {STORE_IT}",
         auth("LOST_KEY"),
+    ),
+    (
+        MissingKeyError,
+        f"no key found because the file that EMPTY_KEY_FILE names, blank, is blank: {STORE_IT}",
+        auth("EMPTY_KEY"),
+    ),
+    *(
+        (
+            MissingKeyError,
+            (
+                f"no key found because the file that {name}_FILE names, at a path of {length} characters "
+                f"(not shown because it may be a key), does not exist: {remedy}"
+            ),
+            auth(name),
+        )
+        for name, length, remedy in (
+            ("MISPLACED_KEY", len(KEY), "MISPLACED_KEY_FILE takes a path; for the key itself use MISPLACED_KEY"),
+            ("BASE64_KEY", 7, STORE_IT),
+        )
     ),
     (
         KeySourceError,
@@ -282,22 +310,26 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
         MissingKeyError,
         (
             "no key found because the file at a path of 7 characters (not shown because it may be a key) "
-            f"does not exist: {STORE}"
+            f"does not exist: {STORE_IT}"
         ),
         auth(file="hunter2"),
     ),
     (
         MissingKeyError,
-        f"no key found because file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable): {STORE}",
+        f"no key found because file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable): {STORE_IT}",
         auth(file="$NO_SUCH_VARIABLE/key"),
     ),
-    (MissingKeyError, f"no key found because file blank is blank: {STORE}", auth(file="blank")),
-    (MissingKeyError, f"no key found because provider vault returned no key: {STORE}", provide(None)),
+    (MissingKeyError, f"no key found because file blank is blank: {STORE_IT}", auth(file="blank")),
+    (
+        MissingKeyError,
+        "no key found because provider vault returned no key: run it by hand to see what it returns",
+        provide(None),
+    ),
     (
         MissingKeyError,
         (
             "no key found because TGW_KEY is not set in this process's environment "
-            f"and file blank is blank and provider {PYTHON} returned no key: {STORE}"
+            f"and file blank is blank and provider {PYTHON} returned no key: store the key in one of these places"
         ),
         auth("TGW_KEY", file="blank", provider=command(python(""))),
     ),
@@ -471,6 +503,9 @@ def test_a_failing_source_has_its_message(
         "BOTH_KEY": "a",
         "BOTH_KEY_FILE": "b",
         "LOST_KEY_FILE": "$HERE/no/such/key",
+        "EMPTY_KEY_FILE": "blank",
+        "MISPLACED_KEY_FILE": KEY.replace("/", "."),
+        "BASE64_KEY_FILE": "abc/def",
         "QUOTED_KEY_FILE": '"/run/secrets/key"',
         "HERE": str(tmp_path),
     }.items():

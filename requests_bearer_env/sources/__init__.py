@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from requests_bearer_env.errors import MissingKeyError, clear_frames
 
 from .base import PAUSES, Reading, remembered_for
-from .env import EnvSource
+from .env import DEFAULT_ENV, EnvSource
 from .file import FileSource
 from .provider import ProviderSource
 
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from requests_bearer_env.credential import Credential
 
     from .base import Provider, Source
-
-#: The variable that is read when no source is named.
-_DEFAULT_ENV = "BEARER_TOKEN"
-
-_STORE = "store the key there, or name the source that has it"
 
 
 class Sources:
@@ -123,7 +118,8 @@ def explain_missing(each: Sequence[Source], readings: Sequence[Reading]) -> tupl
     """Return why none of the sources has a key, and what to do."""
     hints = [source.hint() for source in each]
     seen = "".join(hint.seen for hint in hints)
-    remedy = next((hint.remedy for hint in hints if hint.remedy), _STORE)
+    advice = each[0].advice() if len(each) == 1 else "store the key in one of these places"
+    remedy = next((hint.remedy for hint in hints if hint.remedy), advice)
     return f"no key found because {' and '.join(reading.missing for reading in readings)}{seen}", remedy
 
 
@@ -152,4 +148,4 @@ def make_sources(
         each.append(ProviderSource(provider))
     elif ttl is not None:
         raise ValueError("ttl= needs provider=, because only a provider's key is cached: leave it out")
-    return Sources(tuple(each) or (EnvSource(_DEFAULT_ENV),), ttl)
+    return Sources(tuple(each) or (EnvSource(DEFAULT_ENV),), ttl)

@@ -125,5 +125,9 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def advice(self) -> str:
+        """Return what to do if there is no key and `hint` has no remedy; options are fields of `Wording`."""
+
+    @abstractmethod
     def __repr__(self) -> str:
         """Return the arguments of BearerEnvAuth that make this source, without what may be a key."""

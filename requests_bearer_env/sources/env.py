@@ -12,6 +12,9 @@ from requests_bearer_env.errors import KeySourceError
 from .base import Hint, Reading, Source, read_value
 from .file import FileSource
 
+#: The variable that is read when no source is named.
+DEFAULT_ENV = "BEARER_TOKEN"
+
 #: A name in capitals made of short words, as names of variables usually are. No key looks like that.
 _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
 
@@ -76,7 +79,9 @@ class EnvSource(Source):
             )
         reading = file.read()
         if reading.credential is None:
-            return reading._replace(missing=f"{self._file_name} names a file, but {reading.missing}")
+            path = reading.where.removeprefix("the ").removeprefix("file ")
+            state = reading.missing.removeprefix(reading.where)
+            return reading._replace(missing=f"the file that {self._file_name} names, {path},{state}")
         return reading
 
     def _why_missing(self) -> str:
@@ -91,6 +96,9 @@ class EnvSource(Source):
 
     def hint(self) -> Hint:
         """Look for a misspelled name, a key in place of the name, and a ``.env`` file that was not loaded."""
+        file = self.file()
+        if file is not None and not re.search(r"[/\\]", file.given) and not os.path.exists(file.path):
+            return Hint("", f"{self._file_name} takes a path; for the key itself use {self._name}")
         if self._name in os.environ or self._file_name in os.environ:
             return Hint()
         if _is_in_dotenv(self._name):
@@ -105,6 +113,14 @@ class EnvSource(Source):
         names = {name.upper(): name for name in os.environ if _is_name(name)}
         found = get_close_matches(self._name.upper(), names, 1, _SIMILARITY)
         return Hint(f" ({names[found[0]]} is set)", "correct the variable's name") if found else Hint()
+
+    def advice(self) -> str:
+        file = self.file()
+        if file is not None:
+            return file.advice()
+        if self._name == DEFAULT_ENV:
+            return "name another variable with {env}, or set this one before the program starts"
+        return f"set it before the program starts, or name the file that has the key in {self._file_name}"
 
     def __repr__(self) -> str:
         return f"env={self._shown()}"

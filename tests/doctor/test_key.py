@@ -15,7 +15,7 @@ from requests_bearer_env.doctor.key import KeyFound, check_header, find_key
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON
 from tests.helpers import KEY, OTHER_KEY, make_program
 
-STORE_IT = "store the key there, or name the source that has it"
+SET_IT = "set it before the program starts, or name the file that has the key in TGW_API_KEY_FILE"
 
 
 def found(auth: BearerEnvAuth) -> KeyFound:
@@ -59,7 +59,7 @@ def test_missing_key_names_every_source() -> None:
         "returned no key"
     )
     assert found(BearerEnvAuth("TGW_API_KEY", provider=lambda: None)) == (
-        Check("key", "fail", detail, STORE_IT),
+        Check("key", "fail", detail, "store the key in one of these places"),
         None,
         None,
     )
@@ -71,7 +71,8 @@ def test_home_of_a_missing_file_is_named(source: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HIDDEN", "hunter2")
     monkeypatch.setenv("BEARER_TOKEN_FILE", "~/$HIDDEN/key")
     detail = found(BearerEnvAuth(file="~/$HIDDEN/key") if source == "file" else BearerEnvAuth()).check.detail
-    assert detail.endswith(f"file ~/$HIDDEN/key does not exist; ~ is {Path.home()} here")
+    path = "file ~/$HIDDEN/key" if source == "file" else "the file that BEARER_TOKEN_FILE names, ~/$HIDDEN/key,"
+    assert detail == f"no key found because {path} does not exist; ~ is {Path.home()} here"
 
 
 @pytest.mark.parametrize("path", ["no/~/key", "~no-such-user/key", "~nosuchuser/key", "~abcdefgh", "/no/key"])
@@ -211,7 +212,7 @@ def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, mon
     """Other variables and comments do not count, and at most 64 KiB are read."""
     (tmp_path / ".env").write_text(text)
     monkeypatch.chdir(tmp_path)
-    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
+    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == SET_IT
 
 
 @pytest.mark.posix("named pipes")
@@ -219,7 +220,7 @@ def test_dotenv_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytes
     """Opening a pipe of that name would block."""
     os.mkfifo(tmp_path / ".env")
     monkeypatch.chdir(tmp_path)
-    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
+    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == SET_IT
 
 
 # Values that may be a key, but look like a mistake

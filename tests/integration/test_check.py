@@ -727,7 +727,7 @@ def test_key_that_is_gone_at_the_request_fails(serve: Serve) -> None:
         "request"
     ]
     detail = "no key found because provider <lambda> returned no key"
-    assert request == ("request", "fail", detail, "store the key there, or name the source that has it")
+    assert request == ("request", "fail", detail, "run it by hand to see what it returns")
     assert server.seen == []
 
 

@@ -114,14 +114,14 @@ def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
             ["-a", "NO_KEY"],
             (
                 "MissingKeyError: no key found because NO_KEY is not set in this process's environment: "
-                "store the key there, or name the source that has it"
+                "set it before the program starts, or name the file that has the key in NO_KEY_FILE"
             ),
         ),
         (
             ["-a", "@~/no/such/key"],
             (
                 "MissingKeyError: no key found because file ~/no/such/key does not exist: "
-                "store the key there, or name the source that has it"
+                "store the key in that file, or correct the path"
             ),
         ),
         (
@@ -135,7 +135,7 @@ def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
             [],
             (
                 "MissingKeyError: no key found because BEARER_TOKEN is not set in this process's environment: "
-                "store the key there, or name the source that has it"
+                "name another variable with -a NAME, or set this one before the program starts"
             ),
         ),
     ],

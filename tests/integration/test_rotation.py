@@ -243,7 +243,7 @@ def test_a_failing_source_leaves_the_401(
     server = serve(keyed(OTHER_KEY))
     assert statuses(session.get(server.url(), auth=BearerEnvAuth(provider=vault))) == [401]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
-    store = "store the key there, or name the source that has it"
+    store = "run it by hand to see what it returns"
     reason = reason.format(store=store, visible="a key is visible ASCII without white space, so copy it again")
     origin = server.url().rstrip("/")
     assert caplog.messages == [f"{origin} answered 401, and asking for the key again failed: {reason}"]
