@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from typing import Any
 
 from requests_bearer_env.errors import KeySourceError
@@ -17,6 +18,9 @@ DEFAULT_ENV = "BEARER_TOKEN"
 
 #: A name in capitals made of short words, as names of variables usually are. No key looks like that.
 _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
+
+#: A line that sets a variable in a ``.env`` file.
+_DOTENV_NAME = rb"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*="
 
 #: The number of bytes of a ``.env`` file that are searched.
 _DOTENV_SIZE = 64 * 1024
@@ -101,18 +105,21 @@ class EnvSource(Source):
             return Hint("", f"{self._file_name} takes a path; for the key itself use {self._name}")
         if self._name in os.environ or self._file_name in os.environ:
             return Hint()
-        if _is_in_dotenv(self._name):
+        dotenv = _names_in_dotenv()
+        if self._name in dotenv:
             return Hint(
-                "; the file .env in this directory has that variable, but nothing has loaded the file", "{load_dotenv}"
+                f"; {dotenv[self._name]} has a line for that variable",
+                "{load_dotenv}; if that is done, look at the quotes in that line",
             )
         if not re.fullmatch(_PLAIN_NAME, self._name):
             return Hint("", "give the name of the variable that holds the key, not the key itself")
         from difflib import get_close_matches  # few programs need it
 
         # os.environ of Windows has all names in capitals.
-        names = {name.upper(): name for name in os.environ if _is_name(name)}
+        names = {name.upper(): f"{name} is in {where}" for name, where in dotenv.items()}
+        names.update((name.upper(), f"{name} is set") for name in os.environ if _is_name(name))
         found = get_close_matches(self._name.upper(), names, 1, _SIMILARITY)
-        return Hint(f" ({names[found[0]]} is set)", "correct the variable's name") if found else Hint()
+        return Hint(f" ({names[found[0]]})", "correct the variable's name") if found else Hint()
 
     def advice(self) -> str:
         file = self.file()
@@ -141,14 +148,29 @@ def _why_no_name(text: str, file_option: str) -> str:
     )
 
 
-def _is_in_dotenv(name: str) -> bool:
-    """Return whether the ``.env`` file of the current directory sets a variable."""
+def _names_in_dotenv() -> dict[str, str]:
+    """Return the variables that ``.env`` files set, and for each the file in words.
+
+    python-dotenv looks in the directory of the script; other programs look in the current directory.
+    """
+    places = {"": "the file .env in this directory"}
+    script = getattr(sys.modules.get("__main__"), "__file__", None)  # an interactive Python has no script
+    if script:
+        places.setdefault(os.path.dirname(script), "the file .env beside the main script")
+    names: dict[str, str] = {}
+    for directory, where in places.items():
+        for name in re.findall(_DOTENV_NAME, _read_dotenv(directory)):
+            names.setdefault(name.decode(), where)
+    return names
+
+
+def _read_dotenv(directory: str) -> bytes:
+    """Return the beginning of the ``.env`` file in a directory; blank if there is none."""
+    path = os.path.join(directory, ".env")
     try:
-        if not stat.S_ISREG(os.stat(".env").st_mode):
-            return False
-        with open(".env", "rb") as file:
-            data = file.read(_DOTENV_SIZE)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return b""
+        with open(path, "rb") as file:
+            return file.read(_DOTENV_SIZE)
     except OSError:
-        return False
-    line = rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*="
-    return re.search(line, data, re.MULTILINE) is not None
+        return b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -186,33 +187,56 @@ def test_later_source_without_another_key_is_ok(text: str, key_env: str, tmp_pat
 
 DOTENV = (
     "no key found because TGW_API_KEY is not set in this process's environment; "
-    "the file .env in this directory has that variable, but nothing has loaded the file"
+    "the file .env {} has a line for that variable"
 )
+LOADED = "; if that is done, look at the quotes in that line"
 
 
 @pytest.mark.parametrize(
     "text",
     ["TGW_API_KEY=x\n", "A=1\r\n  export TGW_API_KEY = x", "# a comment\nTGW_API_KEY=", f"\ufeff\nTGW_API_KEY={KEY}"],
 )
-def test_dotenv_that_was_not_loaded_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable in .env is not set unless a program loads the file."""
+@pytest.mark.parametrize("place", ["in this directory", "beside the main script"])
+def test_dotenv_with_the_variable_is_named(
+    text: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program may not have loaded the file, or python-dotenv may not have understood the line."""
     (tmp_path / ".env").write_bytes(text.encode())
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path if place == "in this directory" else tmp_path / "elsewhere")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False)
+    detail = DOTENV.format(place)
     sources = BearerEnvAuth("TGW_API_KEY").sources.each
-    python = "call load_dotenv() of python-dotenv before the first request"
-    assert find_key(sources, PYTHON).check == ("key", "fail", DOTENV, python)
-    shell = "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
-    assert find_key(sources, COMMAND_LINE).check == ("key", "fail", DOTENV, shell)
+    python = f"call load_dotenv() of python-dotenv before the first request{LOADED}"
+    assert find_key(sources, PYTHON).check == ("key", "fail", detail, python)
+    shell = f"load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]{LOADED}"
+    assert find_key(sources, COMMAND_LINE).check == ("key", "fail", detail, shell)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "TGW_API_KEY_2=x", "#TGW_API_KEY=x", "MY_TGW_API_KEY=x", "\0" * 70000 + "\nTGW_API_KEY=x"]
+    "text", ["", "TGW_API_KEY_OF_MINE=x", "#TGW_API_KEY=x", "MY_OWN_TGW_API_KEY=x", "\0" * 70000 + "\nTGW_API_KEY=x"]
 )
 def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other variables and comments do not count, and at most 64 KiB are read."""
     (tmp_path / ".env").write_text(text)
     monkeypatch.chdir(tmp_path)
     assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == SET_IT
+
+
+def test_similar_name_in_dotenv_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name may be misspelled in the program, or in the file."""
+    (tmp_path / ".env").write_text("TGW_API_KEYS=x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    assert found(BearerEnvAuth("TGW_API_KEY")).check == (
+        "key",
+        "fail",
+        (
+            "no key found because TGW_API_KEY is not set in this process's environment "
+            "(TGW_API_KEYS is in the file .env in this directory)"
+        ),
+        "correct the variable's name",
+    )
 
 
 @pytest.mark.posix("named pipes")
