@@ -419,7 +419,7 @@ def test_remedies_name_options(capsys: Capture) -> None:
         "               correct the URL, or name the host with --host if the key belongs there\n"
     ) in capsys.readouterr().out
     assert main(["check", "http://127.0.0.1:5000/", "--env", "TGW_API_KEY"]) == 1
-    assert "use https://, or, if you trust that path, --allow-http 127.0.0.1\n" in capsys.readouterr().out
+    assert "use --allow-http 127.0.0.1, or https:// if the server speaks TLS\n" in capsys.readouterr().out
 
 
 # Wrong usage

@@ -540,15 +540,18 @@ DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str]
         ["b.example"],
         "http://user:hunter2@a.example:5000/v1?secret=1",
     ),
-    (
-        InsecureTransportError,
+    *(
         (
-            "the key was not sent to http://[::1]:5000 because plain HTTP shows it to everyone on the network path: "
-            "use https://, or, if you trust that path, allow_http=['::1']"
-        ),
-        None,
-        [],
-        "http://[::1]:5000/",
+            InsecureTransportError,
+            (
+                f"the key was not sent to http://{host}:5000 because plain HTTP must be allowed by name: "
+                f"use allow_http=['{host.strip('[]')}'], or https:// if the server speaks TLS"
+            ),
+            None,
+            [],
+            f"http://{host}:5000/",
+        )
+        for host in ("localhost", "127.0.0.1", "[::1]")
     ),
     (
         UntrustedHostError,

@@ -543,8 +543,8 @@ def test_plain_http_is_refused(serve: Serve) -> None:
     """The check refuses such a URL with the same words as a request does."""
     server = serve(keyed(KEY), tls=False)
     detail, remedy = unreached(server.url())
-    assert detail.endswith("because plain HTTP shows it to everyone on the network path")
-    assert remedy == "use https://, or, if you trust that path, allow_http=['localhost']"
+    assert detail.endswith("because plain HTTP must be allowed by name")
+    assert remedy == "use allow_http=['localhost'], or https:// if the server speaks TLS"
     assert server.seen == []
 
 
