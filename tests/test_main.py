@@ -439,6 +439,9 @@ def test_remedies_name_options(capsys: Capture) -> None:
         pytest.param(["--command", f"'{KEY}"], marks=pytest.mark.posix("quotes that must be closed")),
         ["--command", f'"" {KEY}'],
         ["https://host/", KEY],
+        [KEY],
+        [KEY.replace("/", "_").replace("-", "_")],
+        ["--allow-http", "localhost", KEY],
         [f"--json={KEY}"],
         [f"--{KEY}"],
     ],
@@ -487,6 +490,21 @@ NOT_SHOWN = "(not shown, as a key may be among them)"
         (
             ["--allow-http", "*"],
             "--allow-http item 1 is a wildcard: name each host that may be reached by plain HTTP, such as 127.0.0.1",
+        ),
+        *(
+            ([word], "that is not a URL with http:// or https://; for a variable's name write --env NAME")
+            for word in ("TGW_API_KEY", "localhost")
+        ),
+        *(
+            ([word], "write the URL with http:// or https://")
+            for word in ("127.0.0.1:5000/v1/models", "localhost:5000", "sk-abc", "/run/secrets/key")
+        ),
+        *(
+            (
+                [option, "localhost", "localhost:5000/v1/models"],
+                f"{option} item 2 is not a host: if it is the URL, write it with http:// or https://",
+            )
+            for option in ("--host", "--allow-http")
         ),
         (["--env"], "argument --env: expected one argument"),
         (["https://host/", "x"], f"unrecognized arguments {NOT_SHOWN}"),
@@ -683,7 +701,7 @@ def test_demo_points_to_the_check(capsys: Capture) -> None:
     """The demo ends by saying what helps with one's own server."""
     assert main(["demo"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.endswith("python -m requests_bearer_env check URL")
+    assert last.endswith("python -m requests_bearer_env check --env NAME URL")
 
 
 @pytest.mark.parametrize(
