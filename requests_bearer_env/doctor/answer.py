@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from requests_bearer_env.errors import COMMAND_LINE
 
@@ -271,8 +272,16 @@ def _explain_method(answer: Answer, relation: str, method: str, wording: Wording
     text = f"the URL allows {' and '.join(allowed)}, not {method}" if allowed else f"the URL does not allow {method}"
     text += "; the server reads the key" if relation == "other" else "; the server may not have read the key"
     option = "--method {}" if wording is COMMAND_LINE else "method='{}'"
-    first = next((name for name in ("GET", "POST", *allowed) if name in allowed), None)
-    remedy = f"try {option.format(first)}" if first else f"try another method, such as {option.format('POST')}"
+    # HEAD and OPTIONS prove nothing about the key, and PUT, PATCH and DELETE may change more than one wants.
+    first = next((name for name in ("GET", "POST") if name in allowed), None)
+    if first:
+        remedy = f"try {option.format(first)}"
+    elif allowed:
+        remedy = "check a URL of the same server that takes GET, such as /v1/models"
+    else:
+        remedy = f"try another method, such as {option.format('POST')}"
+    if urlsplit(answer.url).path in {"", "/"}:
+        remedy = f"add the API's path to the URL, such as /v1/models{f', or {remedy}' if first else ''}"
     if not _METHODS.fullmatch(method):
         remedy = f"check the spelling of {method}, which the server may not know; or {remedy}"
     return Meaning("fail", text, remedy)

@@ -334,6 +334,7 @@ def test_error_without_the_key_proves_the_key() -> None:
 # 405
 
 
+TAKES_GET = "check a URL of the same server that takes GET, such as /v1/models"
 MAYBE_NOT_READ = "; the server may not have read the key"
 
 
@@ -348,13 +349,15 @@ MAYBE_NOT_READ = "; the server may not have read the key"
             f"allows DELETE and OPTIONS and POST, not GET{MAYBE_NOT_READ}",
             "try --method POST",
         ),
-        ("PUT", 405, f"allows PUT, not GET{MAYBE_NOT_READ}", "try --method PUT"),
+        ("PUT", 405, f"allows PUT, not GET{MAYBE_NOT_READ}", TAKES_GET),
+        ("PUT, DELETE", 405, f"allows PUT and DELETE, not GET{MAYBE_NOT_READ}", TAKES_GET),
+        ("OPTIONS, HEAD", 405, f"allows OPTIONS and HEAD, not GET{MAYBE_NOT_READ}", TAKES_GET),
         ("", 405, f"does not allow GET{MAYBE_NOT_READ}", "try another method, such as --method POST"),
         ("\x1b[31mRED", 405, f"does not allow GET{MAYBE_NOT_READ}", "try another method, such as --method POST"),
     ],
 )
 def test_405_names_the_methods(allow: str, without: int, line: str, remedy: str) -> None:
-    """The server says which method to try; DELETE is not the first suggestion."""
+    """Of those, GET and POST are suggested: the others prove nothing, or may change something."""
     check = explained(answer(405, Allow=allow), answer(without))
     assert check.detail.partition(": ")[2] == f"the URL {line}"
     assert (check.status, check.remedy) == ("fail", remedy)
@@ -365,6 +368,14 @@ def test_405_without_allow_suggests_post() -> None:
     check = explained(answer(405), wording=PYTHON)
     assert check.remedy == "try another method, such as method='POST'"
     assert explained(answer(405, Allow="POST"), wording=PYTHON).remedy == "try method='POST'"
+
+
+@pytest.mark.parametrize("path", ["", "/", "?page=1"])
+@pytest.mark.parametrize(("allow", "more"), [("OPTIONS", ""), ("", ""), ("POST", ", or try --method POST")])
+def test_405_without_a_path_asks_for_one(path: str, allow: str, more: str) -> None:
+    """text-generation-webui answers so to a URL that has only a host."""
+    check = explained(answer(405, url=f"http://127.0.0.1:5000{path}", Allow=allow))
+    assert check.remedy == f"add the API's path to the URL, such as /v1/models{more}"
 
 
 MISSPELLED = "check the spelling of GTE, which the server may not know; or try "
