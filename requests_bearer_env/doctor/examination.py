@@ -87,11 +87,10 @@ def _report(checks: Generator[Check, None, str]) -> Iterator[Check]:
     except BaseException as error:
         clear_frames(error)
         raise
-    status = worst(passed)
-    named = [check.name for check in passed if check.status == status]
-    if status != "ok":
-        verdict += f"; {'failed' if status == 'fail' else 'see'}: {', '.join(named)}"
-    yield Check("verdict", status, verdict)
+    for word, status in (("failed", "fail"), ("see", "warn")):
+        named = [check.name for check in passed if check.status == status]
+        verdict += f"; {word}: {', '.join(named)}" if named else ""
+    yield Check("verdict", worst(passed), verdict)
 
 
 def _passed_on(checks: Generator[Check, None, str], passed: list[Check]) -> Generator[Check, None, str]:
