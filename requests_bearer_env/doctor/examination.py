@@ -204,8 +204,11 @@ def _examine_network(
             without = _send_without(url, method, settings, budget)
             check, verdict = explain_answers(answer, without, method, auth, single.refresh_on, keys, wording)
             yield check
-            yield from _if_any(check_clock(answer.headers, answer.received))
             answered = check.status == "ok"
+            clock = check_clock(answer.headers, answer.received)
+            yield from _if_any(clock)
+            if answered and clock is not None and clock.status == "fail":
+                verdict += ", but the clocks differ"
     yield from _if_any(check_netrc(prepared))
     if proxy:
         yield check_proxy(proxy, answered=answered)

@@ -817,6 +817,14 @@ def test_clock_is_that_of_the_answer(raw: RawServe) -> None:
     assert "clock" not in checked(raw(b"HTTP/1.1 200 OK\r\n\r\n").url())
 
 
+@pytest.mark.parametrize(("ahead", "words"), [(1200, ", but the clocks differ; failed: clock"), (60, "; see: clock")])
+def test_verdict_on_a_wrong_clock_is_consistent(ahead: int, words: str, raw: RawServe) -> None:
+    """The server accepts the key, and yet the check fails: the sentence says why."""
+    server = raw(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % date(ahead))
+    verdict = diagnose(BearerEnvAuth("TGW_API_KEY"), server.url(), method="POST")[-1]
+    assert verdict.detail == f"the server accepts the key, or does not read it{words}"
+
+
 # netrc and proxy
 
 
