@@ -11,6 +11,7 @@ from requests_bearer_env.errors import COMMAND_LINE
 from .reason import (
     explain_origin,
     explain_reason,
+    explain_wait,
     is_web_page,
     names_other_scheme,
     refuses_host,
@@ -104,6 +105,26 @@ _SERVER_ERROR = {
     "other": Meaning("fail", "the server reads the key, and fails", _TRY_AGAIN),
     "same": Meaning("fail", "the server fails, which says nothing about the key", _TRY_AGAIN),
 }
+_GATEWAY_TRY_AGAIN = "try again later; if it stays, see whether the server runs, and look into its log and the proxy's"
+_GATEWAY = {
+    "other": Meaning(
+        "fail",
+        "the key is read, and the server fails or the proxy in front of it cannot reach it",
+        _GATEWAY_TRY_AGAIN,
+    ),
+    "same": Meaning(
+        "fail",
+        "the server fails, or the proxy in front of it cannot reach it, which says nothing about the key",
+        _GATEWAY_TRY_AGAIN,
+    ),
+}
+_WAIT = "wait and send fewer requests; see the quota of the key"
+_TOO_MANY = {
+    "other": Meaning("fail", "the server reads the key, and the rate limit or the quota is used up", _WAIT),
+    "same": Meaning(
+        "fail", "the rate limit or the quota is used up, which does not tell whether the key is right", _WAIT
+    ),
+}
 _SUCCESS = {
     "other": Meaning("ok", "the server accepts the key"),
     "same": Meaning(
@@ -118,11 +139,6 @@ _FIXED = {
         "fail",
         "a proxy asks for credentials of its own, so the server was not reached",
         "put them into the proxy's URL, in the variable HTTPS_PROXY",
-    ),
-    429: Meaning(
-        "fail",
-        "the rate limit or the quota is used up, which does not tell whether the key is right",
-        "wait and send fewer requests; see the quota of the key",
     ),
 }
 _WEB_PAGE = Meaning(
@@ -187,7 +203,7 @@ def explain_answers(
         remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
     who = explain_origin(answer, keys) if meaning.unseen else ""
-    detail = "; ".join(filter(None, (detail, reason, who)))
+    detail = "; ".join(filter(None, (detail, reason, explain_wait(answer, keys), who)))
     return Check("request", meaning.status, detail, meaning.remedy), meaning.text
 
 
@@ -260,9 +276,10 @@ def _explain(
 
 def _table(code: int, refresh_on: Collection[int]) -> dict[str, Meaning] | None:
     """What a status means; None if no API answers with it."""
-    statuses = {401: _REFUSED, 403: _FORBIDDEN, 404: _NOT_FOUND}
+    statuses = {401: _REFUSED, 403: _FORBIDDEN, 404: _NOT_FOUND, 429: _TOO_MANY}
     if code in refresh_on and code not in statuses:
         return _REFUSED
+    statuses.update({502: _GATEWAY, 504: _GATEWAY})
     return statuses.get(code) or {2: _SUCCESS, 4: _CLIENT_ERROR, 5: _SERVER_ERROR}.get(code // 100)
 
 

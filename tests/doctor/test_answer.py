@@ -35,6 +35,8 @@ CORRECT_REQUEST = (
 CORRECT_PATH = (
     "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
 )
+WAIT = "wait and send fewer requests; see the quota of the key"
+GATEWAY = "try again later; if it stays, see whether the server runs, and look into its log and the proxy's"
 TRY_AGAIN = "try again later; if it stays, look into the server's log"
 ANOTHER_URL = "check a URL for which the server asks for a key; if there is none, the server may run without one"
 NO_DIFFERENCE = "the key makes no difference, so this URL does not tell whether the key is right"
@@ -138,9 +140,29 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
           "so the server was not reached"),
          "put them into the proxy's URL, in the variable HTTPS_PROXY"),
         (answer(429), answer(401), "fail",
-         ("429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the quota is "
-          "used up, which does not tell whether the key is right"),
-         "wait and send fewer requests; see the quota of the key"),
+         ("429 Too Many Requests with the key and 401 Unauthorized without it: the server reads the key, "
+          "and the rate limit or the quota is used up"),
+         WAIT),
+        (answer(429, Retry_After="30"), answer(429), "fail",
+         ("429 Too Many Requests with and without the key: the rate limit or the quota is used up, which does not "
+          'tell whether the key is right; its Retry-After is "30"'),
+         WAIT),
+        (answer(429, {"error": "slow"}, Retry_After=f"\x1b[31m{KEY}"), None, "fail",
+         ("429 Too Many Requests: the rate limit or the quota is used up, which does not tell whether the key is "
+          'right; it says "slow"; its Retry-After is "?[31m***"'),
+         WAIT),
+        (answer(503, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), None, "fail",
+         ("503 Service Unavailable: the server fails, which says nothing about the key; "
+          'its Retry-After is "Wed, 21 Oct 2026 07:28:00 GMT"'),
+         TRY_AGAIN),
+        *((answer(status, Retry_After="5"), answer(status), "fail",
+           (f"{status} {HTTPStatus(status).phrase} with and without the key: the server fails, or the proxy in front "
+            "of it cannot reach it, which says nothing about the key"),
+           GATEWAY) for status in (502, 504)),
+        (answer(502), answer(401), "fail",
+         ("502 Bad Gateway with the key and 401 Unauthorized without it: the key is read, and the server fails or "
+          "the proxy in front of it cannot reach it"),
+         GATEWAY),
         (answer(503), answer(503), "fail",
          "503 Service Unavailable with and without the key: the server fails, which says nothing about the key",
          TRY_AGAIN),
