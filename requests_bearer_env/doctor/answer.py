@@ -144,7 +144,8 @@ _FIXED = {
 _WEB_PAGE = Meaning(
     "warn",
     "the answer is a web page, perhaps a login page, instead of an API's answer",
-    "correct the URL: APIs often have a path of their own, such as /v1/models or /api/",
+    "correct the URL, because APIs often have a path of their own, such as /v1/models or /api/; "
+    "or see whether a proxy shows a login or maintenance page",
 )
 _ERROR_INSIDE = Meaning(
     "warn", "the answer reports an error although its status is 2xx", "see the server's reason: it may be about the key"

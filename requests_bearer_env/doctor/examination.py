@@ -211,7 +211,7 @@ def _examine_network(
                 verdict += ", but the clocks differ"
     yield from _if_any(check_netrc(prepared))
     if proxy:
-        yield check_proxy(proxy, answered=answered)
+        yield check_proxy(prepared, proxy, answered=answered)
     return verdict
 
 

@@ -292,7 +292,10 @@ def test_refresh_on_names_a_refusal() -> None:
 
 WEB_PAGE = (
     "the answer is a web page, perhaps a login page, instead of an API's answer",
-    "correct the URL: APIs often have a path of their own, such as /v1/models or /api/",
+    (
+        "correct the URL, because APIs often have a path of their own, such as /v1/models or /api/; "
+        "or see whether a proxy shows a login or maintenance page"
+    ),
 )
 ERROR_INSIDE = (
     "the answer reports an error although its status is 2xx",

@@ -35,6 +35,7 @@ from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose, url
 from requests_bearer_env.doctor.budget import Budget
+from requests_bearer_env.doctor.environment import check_proxy
 from requests_bearer_env.doctor.examination import examine
 from requests_bearer_env.errors import COMMAND_LINE
 from tests.helpers import KEY, OTHER_KEY, Serve, always, authorizations, keyed
@@ -260,7 +261,7 @@ def unreached(target: str, **options: Any) -> tuple[str, str]:
 def test_expired_certificate_fails(serve: Serve) -> None:
     """The request with the key is not sent."""
     server = serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1))
-    assert unreached(server.url())[0] == f"the server's certificate has expired{only_cas_in()}"
+    assert unreached(server.url())[0] == "the server's certificate has expired"
     assert server.seen == []
 
 
@@ -372,7 +373,10 @@ def test_self_signed_certificate_fails(tmp_path: Path, monkeypatch: pytest.Monke
     seen = refused(make_certificate(tmp_path, self_signed=True), monkeypatch)
     assert seen == (
         f"the server's certificate is self-signed, so nothing proves whose it is{only_cas_in()}",
-        "get that certificate from the server's owner and add it there",
+        (
+            "get that certificate from the server's owner, put it and the present ones into one file, "
+            "and name that file in REQUESTS_CA_BUNDLE"
+        ),
     )
 
 
@@ -863,16 +867,30 @@ def test_broken_netrc_warns(text: bytes, serve: Serve, home: Path) -> None:
     assert check[1:] == ("warn", "the netrc file cannot be read", "correct it, or set session.trust_env = False")
 
 
-def test_proxy_is_told(serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that lets the request through is shown, without its password."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        *(pytest.param(name, marks=pytest.mark.posix("lower case")) for name in ("https_proxy", "all_proxy")),
+    ],
+)
+def test_proxy_is_told(name: str, serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that lets the request through is shown with its variable, without its password."""
     address = tunnel.url().removeprefix("http://").rstrip("/")
-    monkeypatch.setenv("HTTPS_PROXY", f"http://user:hunter2@{address}")
+    monkeypatch.setenv(name, f"http://user:hunter2@{address}")
     server = serve(keyed(KEY))
     found = checked(server.url())
     assert found["url"].detail.endswith(": a proxy is used, so only the request shows whether the server is reached")
     assert found["request"].status == "ok"
-    assert found["proxy"] == Check("proxy", "ok", f"the environment routes this URL through the proxy {address}")
+    assert found["proxy"] == Check("proxy", "ok", f"{name} routes this URL through the proxy {address}")
     assert "hunter2" not in repr(found)
+
+
+def test_proxy_of_the_system_has_no_variable() -> None:
+    """Windows and macOS have proxy settings of their own."""
+    detail = "the environment routes this URL through the proxy proxy.example:3128"
+    assert check_proxy("https://a.example/", "http://proxy.example:3128", answered=True) == ("proxy", "ok", detail, "")
 
 
 def test_wrong_certificate_behind_a_proxy_is_told(
@@ -881,7 +899,7 @@ def test_wrong_certificate_behind_a_proxy_is_told(
     """The server's certificate is not the proxy's fault."""
     monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
     found = checked(serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1)).url())
-    assert found["request"].detail == f"GET: the server's certificate has expired{only_cas_in()}"
+    assert found["request"].detail == "GET: the server's certificate has expired"
     assert found["proxy"].status == "warn"
 
 
