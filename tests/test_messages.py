@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -80,6 +80,11 @@ NO_STATUS = "refresh_on= has an item that is no int: give statuses such as (401,
 #: Wrong arguments of the three constructors: the error, its whole message, and the calls that raise it.
 WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     (TypeError, "env= is int: give the name of an environment variable", [auth(5)]),
+    (
+        TypeError,
+        "env= is PreparedRequest, as when the class itself is passed: write auth=BearerEnvAuth()",
+        [lambda: requests.Request("GET", "https://a.example/", auth=cast("Any", BearerEnvAuth)).prepare()],
+    ),
     (TypeError, "env= is bytes: give the name of an environment variable", [auth(KEY.encode())]),
     (ValueError, NO_NAME.format(0), [auth("")]),
     (ValueError, NO_NAME.format(3), [auth(name) for name in ("A B", "A=x", "1KE", "A-B", "$-K", "${K", "%K}")]),
@@ -392,7 +397,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
                     "a key is visible ASCII without white space, so copy it again"
                 ),
             ),
-            ("Bearer", 0, "has no key after the word Bearer: store the key; the scheme is added for you"),
+            ("Bearer", 6, "has no key after the word Bearer: store the key; the scheme is added for you"),
             ("'abc'", 5, "is wrapped in quotes, which would be sent as part of the key: store it without the quotes"),
             (
                 "op://vault/item",
@@ -422,6 +427,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
                 7,
                 "is a NAME=value line, as in a dotenv file: store only the value, the part after the =",
             ),
+            ("export abc", 10, "begins with the word export: store only the key"),
             ("# for tgw\nabc", 13, "begins with a comment line, as a dotenv file may: store the key alone"),
             (
                 "abc # for tgw",

@@ -49,6 +49,10 @@ class EnvSource(Source):
             TypeError: ``name`` is not a str.
             ValueError: ``name`` is not the name of a variable. The message does not show it, because it may be the key.
         """
+        if type(name).__name__ == "PreparedRequest":  # of requests, or of niquests
+            raise TypeError(
+                f"{option} is PreparedRequest, as when the class itself is passed: write auth=BearerEnvAuth()"
+            )
         if not isinstance(name, str):
             raise TypeError(f"{option} is {type(name).__name__}: give the name of an environment variable")
         if not _is_name(name):

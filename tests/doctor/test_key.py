@@ -12,7 +12,7 @@ import pytest
 from requests_bearer_env import BearerEnvAuth, command
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.doctor import Check
-from requests_bearer_env.doctor.key import KeyFound, check_header, find_key
+from requests_bearer_env.doctor.key import KeyFound, check_header, find_key, suspicion
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON
 from tests.helpers import KEY, OTHER_KEY, make_program
 
@@ -42,6 +42,17 @@ def test_end_of_a_short_key_is_not_shown(length: int, ending: str, monkeypatch: 
     detail = f"environment variable BEARER_TOKEN: {length} characters{ending}"
     key = "".join(chr(97 + number) for number in range(length - 4)) + "wxyz"
     assert key_line(key, monkeypatch) == ("key", "ok", detail, "")
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "words", "remedy"),
+    [(length, "warn", "; it is shorter than keys commonly are", "see whether it is whole") for length in (1, 7)]
+    + [(8, "ok", "", "")],
+)
+def test_short_key_warns(length: int, status: str, words: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been cut, or be the key that somebody chose for text-generation-webui."""
+    detail = f"environment variable BEARER_TOKEN: {length} characters{words}"
+    assert key_line("qwertzuiop"[:length], monkeypatch) == ("key", status, detail, remedy)
 
 
 def test_source_without_a_key_is_passed_over(tmp_path: Path) -> None:
@@ -335,8 +346,9 @@ def test_value_that_may_be_a_key_warns(mistake: tuple[str, str], keys: str, monk
     ],
 )  # fmt: skip
 def test_key_that_only_resembles_a_mistake_is_ok(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frequent false warnings would be ignored."""
-    assert key_line(key, monkeypatch).status == "ok"
+    """Frequent false warnings would be ignored; a short key warns for another reason."""
+    assert suspicion(Credential(f"Bearer {key}")) is None
+    assert len(key) < 8 or key_line(key, monkeypatch).status == "ok"
 
 
 @pytest.mark.parametrize(
