@@ -55,7 +55,10 @@ _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
-_DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+_DROPPED = (
+    "see whether a proxy in front of the server drops the Authorization header, "
+    "by running check directly against the server behind the proxy"
+)
 _COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 _ADMIN_KEY = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
 
@@ -73,7 +76,7 @@ _FORBIDDEN = {
     ),
     "same": Meaning(
         "fail",
-        "the server refuses the key, or the request for another reason",
+        "the server refuses the request, because of the key or for another reason",
         f"{_CHECK_KEY}; see whether the server also checks something else, such as the client's address; {_DROPPED}",
         True,
     ),

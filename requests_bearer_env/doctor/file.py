@@ -93,7 +93,7 @@ def _secret_mount(path: str) -> str:
     if credentials and path.startswith(os.path.join(os.path.realpath(credentials), "")):
         return " in systemd's directory of credentials"
     if path.startswith(_MOUNTED) or _KUBERNETES.search(path):
-        return " where secrets are mounted"
+        return ", as mounted secrets have"
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return " on a read-only mount"
     return ""

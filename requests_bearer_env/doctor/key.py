@@ -58,7 +58,7 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
             return KeyFound(refused("key", error, wording), file=_file(source))
         if reading.credential is not None:
             others = _other_keys(sources[number:], reading.credential)
-            check = _describe(reading, reading.credential, others, wording)
+            check = _describe(source, reading, reading.credential, others, wording)
             return KeyFound(check, reading.credential, _file(source))
         readings.append(reading)
     detail, remedy = explain_missing(sources, readings)
@@ -94,7 +94,7 @@ def _other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
     return found
 
 
-def _describe(reading: Reading, credential: Credential, others: list[str], wording: Wording) -> Check:
+def _describe(source: Source, reading: Reading, credential: Credential, others: list[str], wording: Wording) -> Check:
     """The line for a key that was found."""
     length = credential.key_length
     detail = f"{reading.where}: {length} characters"
@@ -107,9 +107,10 @@ def _describe(reading: Reading, credential: Credential, others: list[str], wordi
     if mistake is not None:
         detail += f"; it {mistake.problem}"
         remedies.append(worded(mistake.remedy, wording))
-    if others:
+    if others:  # of a variable, because a provider, which comes after a file, is not called
+        variable = source.options()["env"] + ("" if reading.path is None else "_FILE")
         detail += f"; another key is in {' and '.join(others)}, which is not used"
-        remedies.append("if the other key is the newer one, remove this one")
+        remedies.append(f"if the other key is the newer one, unset {variable}")
     return Check("key", "warn" if remedies else "ok", detail, "; ".join(remedies))
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Sources:
     """The sources of one auth object, and whether a server has just refused their key."""
 
-    __slots__ = ("_known_refusal", "_remembered", "each")
+    __slots__ = ("_known_refusal", "each", "remembered")
 
     def __init__(self, each: tuple[Source, ...], ttl: float | None = None) -> None:
         """Store the sources.
@@ -38,7 +38,8 @@ class Sources:
             ttl: Seconds for which the provider's key is cached.
         """
         self.each: tuple[Source, ...] = each
-        self._remembered = remembered_for(ttl)
+        #: Seconds for which the sources are not read again for a refused key that they still had.
+        self.remembered: float = remembered_for(ttl)
         #: The last refused key that the sources still had when they were read again: its hash, so that no key
         #: outlives its request; its source; and the time until which the sources are not read for it again.
         self._known_refusal: tuple[int, str, float] | None = None
@@ -98,7 +99,7 @@ class Sources:
         self.forget(refused, since)
         reading = self.read()
         if reading.credential == refused:
-            self._known_refusal = hash(refused), reading.where, time.monotonic() + self._remembered
+            self._known_refusal = hash(refused), reading.where, time.monotonic() + self.remembered
         return reading, True
 
     def forget(self, refused: Credential, since: int) -> None:

@@ -26,7 +26,10 @@ CREDENTIAL = Credential(f"Bearer {KEY}")
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
 
 CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
-DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+DROPPED = (
+    "see whether a proxy in front of the server drops the Authorization header, "
+    "by running check directly against the server behind the proxy"
+)
 COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 CORRECT_REQUEST = (
     "see the server's reason and its documentation; this request has no body, which some URLs need: "
@@ -97,14 +100,15 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
         (answer(401), None, "fail", "401 Unauthorized: the server does not accept the key, or never sees it",
          f"{CHECK_KEY}; {DROPPED}"),
         (DATASETTE, DATASETTE, "fail",
-         ("403 Forbidden with and without the key: the server refuses the key, or the request for another "
-          'reason; it says "Permission denied"'),
+         ("403 Forbidden with and without the key: the server refuses the request, because of the key "
+          'or for another reason; it says "Permission denied"'),
          f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
         (answer(403), answer(401), "fail",
          ("403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
           "and refuses the key or what it is used for"),
          "check that it is the key for this server, and that it has the right that this URL needs"),
-        (answer(403), None, "fail", "403 Forbidden: the server refuses the key, or the request for another reason",
+        (answer(403), None, "fail",
+         "403 Forbidden: the server refuses the request, because of the key or for another reason",
          f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
         (answer(404, {"detail": "Not Found"}), answer(404, {"detail": "Not Found"}), "fail",
          ("404 Not Found with and without the key: the path does not exist, or the server hides it unless the "

@@ -136,7 +136,7 @@ def test_mounted_secret_may_be_readable(mode: int, key_file: KeyFile, monkeypatc
     """A container's configuration decides who reads its secrets, so only their age is checked."""
     path = key_file(mode=mode, days=1)
     monkeypatch.setattr(file, "_MOUNTED", (f"{path.parent}/",))
-    detail = f"{path}: mode {mode:04o} where secrets are mounted, unchanged for 24 hours"
+    detail = f"{path}: mode {mode:04o}, as mounted secrets have, unchanged for 24 hours"
     assert line_about(path) == ("file", "ok", detail, "")
     assert line_about(path, 0.5) == ("file", "warn", detail, ROTATE)
 
@@ -148,7 +148,7 @@ def test_volume_of_kubernetes_is_known(key_file: KeyFile, tmp_path: Path) -> Non
     (tmp_path / "..data").symlink_to("..2026_05_01_12_00_00.1234567")
     (tmp_path / "tgw").symlink_to("..data/key")
     path = tmp_path / "tgw"
-    assert line_about(path) == ("file", "ok", f"{path}: mode 0644 where secrets are mounted, unchanged for 0 s", "")
+    assert line_about(path) == ("file", "ok", f"{path}: mode 0644, as mounted secrets have, unchanged for 0 s", "")
 
 
 @pytest.mark.posix("modes of files")

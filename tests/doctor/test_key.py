@@ -181,8 +181,19 @@ def test_another_key_in_a_later_source_warns(key_env: str, tmp_path: Path) -> No
         f"environment variable TGW_API_KEY: {len(KEY)} characters, ending in WXYZ; "
         f"another key is in file {path}, which is not used"
     )
-    assert check == ("key", "warn", detail, "if the other key is the newer one, remove this one")
+    assert check == ("key", "warn", detail, "if the other key is the newer one, unset TGW_API_KEY")
     assert (credential, read) == (f"Bearer {KEY}", None)
+
+
+def test_another_key_in_a_later_file_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that names the first file is the one to unset."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(KEY)
+    second.write_text(OTHER_KEY)
+    monkeypatch.setenv("TGW_API_KEY_FILE", str(first))
+    check = found(BearerEnvAuth("TGW_API_KEY", file=second)).check
+    assert check.detail.endswith(f"; another key is in file {second}, which is not used")
+    assert check.remedy == "if the other key is the newer one, unset TGW_API_KEY_FILE"
 
 
 @pytest.mark.parametrize("text", [KEY, f"{KEY}\n", "", '"quoted"'])
