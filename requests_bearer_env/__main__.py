@@ -109,7 +109,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-line", action="store_true", help="take only the first line that PROGRAM prints")
     for option, text in (("--host", "a host that the key is bound to"), ("--allow-http", "a host for plain HTTP")):
         parser.add_argument(option, action="append", nargs="+", default=[], metavar="HOST", help=text)
-    parser.add_argument("--method", default="GET", help="the method of the request (default: GET)")
+    parser.add_argument(
+        "--method",
+        default="GET",
+        help="the method of the request, which is really sent, without a body (default: GET)",
+    )
     parser.add_argument(
         "--timeout", type=_number, default=10, metavar="SECONDS", help="for the network, and for PROGRAM (default: 10)"
     )
@@ -141,7 +145,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     try:
         checks = examine(
             _auth(options),
-            url,
+            _with_scheme(url),
             method=options.method,
             timeout=options.timeout,
             max_age=options.max_age,
@@ -167,6 +171,19 @@ def _url_among(groups: list[list[str]]) -> str | None:
     return None
 
 
+def _with_scheme(url: str | None) -> str | None:
+    """Return the URL.
+
+    Raises:
+        ValueError: It is no URL. The message does not show it, because it may be a key.
+    """
+    if url is None or "://" in url:
+        return url
+    if url.isascii() and url.isidentifier():
+        raise ValueError("that is not a URL with http:// or https://; for a variable's name write --env NAME")
+    raise ValueError("write the URL with http:// or https://")
+
+
 def _auth(options: argparse.Namespace) -> BearerEnvAuth:
     """What the requests in question are made with.
 
@@ -190,6 +207,10 @@ def _hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> list[str
     """The hosts of an option, which may come several times."""
     hosts = [host for group in groups for host in group]
     for number, host in enumerate(hosts, start=1):
+        if "/" in host and "//" not in host:
+            raise ValueError(
+                f"{option} item {number} is not a host: if it is the URL, write it with http:// or https://"
+            )
         parse_host_pattern(f"{option} item {number}", host, wildcards=wildcards)
     return hosts
 

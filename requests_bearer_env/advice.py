@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 from . import platforms
 from .cleaning import is_harmless, without_secrets
@@ -20,7 +21,9 @@ _HIDDEN_URL = "URL"
 def how_to_check(sources: Sources, where: str, credential: Credential, request: PreparedRequest) -> str:
     """Say how to check the key of a request that was refused.
 
-    The command line can name an environment variable and a file, but no function.
+    A command line can name an environment variable or a file, but not several sources and no function. A method
+    that may change data is left out, because the check sends it: GET is enough, as servers refuse a key before they
+    look at the method.
 
     Args:
         sources: The sources of the auth whose key was sent.
@@ -31,12 +34,29 @@ def how_to_check(sources: Sources, where: str, credential: Credential, request: 
     url = without_secrets(str(request.url))
     url = url if is_harmless(url, credential) else _HIDDEN_URL
     method = str(request.method).upper()
-    option = sources.named(where).check_option()
+    option = _option(sources.options(), where)
     if option is None:
-        more = "" if method == "GET" else f", method={method!r}"
+        more = ", method='HEAD'" if method == "HEAD" else ""
         return f"call requests_bearer_env.doctor.diagnose(auth, {url!r}{more}) and print what it returns"
-    words = [*option, *(() if method == "GET" else ("--method", method))]
+    words = [*option, *(("--method", method) if method == "HEAD" else ())]
     origin = origin_of(request.url)
     if origin is not None and origin.scheme == "http":
         words += ["--allow-http", origin.host.strip("[]")]
-    return f"run python -m requests_bearer_env check {' '.join(map(platforms.quote_for_shell, [*words, url]))}"
+    arguments = " ".join(map(platforms.quote_for_shell, [*words, url]))
+    return f"run {platforms.python_for_shell()} -m requests_bearer_env check {arguments}"
+
+
+def _option(sources: dict[str, Any], where: str) -> tuple[str, str] | None:
+    """Return the option of ``check`` for the source of a key; None if a command line cannot name the sources.
+
+    Args:
+        sources: The sources as arguments of BearerEnvAuth.
+        where: The source that the key came from, in words.
+    """
+    if len(sources) > 1 or "provider" in sources:
+        return None
+    if not where.startswith("file "):
+        return "--env", sources["env"]
+    # The shell that the line is pasted into may lack $NAME_FILE, and may have another working directory.
+    path = where.removeprefix("file ")
+    return "--file", os.path.abspath(path) if platforms.expand(path) == path else path

@@ -75,7 +75,7 @@ def parse(raw: str, where: str) -> Credential | None:
     mistake = explain_refusal(key)
     if mistake is None:
         return Credential("Bearer " + key)
-    length = len(key)
+    length = len(key) or len(raw.strip())  # the scheme alone leaves no key
     del raw, key  # a caller can clear this frame only after the exception has left it
     raise InvalidKeyError(f"the value of {where} ({length} characters) {mistake.problem}", mistake.remedy)
 

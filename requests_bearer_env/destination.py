@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _PORTS = {"http": 80, "https": 443}
 
+#: Names of this machine, whose plain HTTP stays on it.
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
 #: Scheme, host and port of a prepared URL. A URL that does not match gets no key. The pattern accepts no
 #: backslash, white space or second @, because the parsers of urllib and urllib3 read those differently.
 _URL = re.compile(
@@ -191,10 +194,13 @@ class Destination:
             )
         host = origin.host.strip("[]")
         if origin.scheme != "https" and not self.allow_http.matches(origin):
+            if host in _LOOPBACK:
+                why, remedy = "must be allowed by name", "use {allow_http}, or https:// if the server speaks TLS"
+            else:
+                why = "shows it to everyone on the network path"
+                remedy = "use https://, or, if you trust that path, {allow_http}"
             raise InsecureTransportError(
-                f"the key was not sent to {origin} because plain HTTP shows it to everyone on the network path",
-                "use https://, or, if you trust that path, {allow_http}",
-                host=host,
+                f"the key was not sent to {origin} because plain HTTP {why}", remedy, host=host
             )
         if self.hosts is not None and not self.hosts.matches(origin):
             raise UntrustedHostError(

@@ -33,6 +33,7 @@ class Wording(NamedTuple):
     ``{host}`` is replaced by the host that the remedy is about.
     """
 
+    env: str
     file: str
     provider: str
     hosts: str
@@ -42,15 +43,16 @@ class Wording(NamedTuple):
 
 _DOTENV = "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
 PYTHON = Wording(
+    env="env='NAME'",
     file="file=",
     provider="provider=",
     hosts="hosts=",
     allow_http="allow_http=['{host}']",
     load_dotenv="call load_dotenv() of python-dotenv before the first request",
 )
-COMMAND_LINE = Wording("--file", "--command", "--host", "--allow-http {host}", _DOTENV)
+COMMAND_LINE = Wording("--env NAME", "--file", "--command", "--host", "--allow-http {host}", _DOTENV)
 HTTPIE = Wording(
-    "-a @PATH", "provider= in Python", "hosts= in Python", "-A bearer-env-local (this machine only)", _DOTENV
+    "-a NAME", "-a @PATH", "provider= in Python", "hosts= in Python", "-A bearer-env-local (this machine only)", _DOTENV
 )
 
 

@@ -76,6 +76,10 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
         Mistake("is a NAME=value line, as in a dotenv file", "store only the value, the part after the ="),
     ),
     (
+        re.compile(r"export\s+\S", re.IGNORECASE),
+        Mistake("begins with the word export", "store only the key"),
+    ),
+    (
         re.compile(r"\#[^\n]*\n"),
         Mistake("begins with a comment line, as a dotenv file may", "store the key alone"),
     ),

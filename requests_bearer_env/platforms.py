@@ -370,6 +370,17 @@ def quote_for_shell(word: str) -> str:
     return word if re.fullmatch(r"(?a)[\w+=:./\\-]+", word) else f'"{word}"'
 
 
+def python_for_shell() -> str:
+    """Return this Python as the first word of a command line that is to be pasted.
+
+    Returns:
+        Its path, quoted if it needs that; "python" if the path is not known. Also "python" for a path that needs
+        quotes on Windows, because PowerShell takes a quoted first word for a text.
+    """
+    quoted = quote_for_shell(sys.executable) if sys.executable else "python"
+    return "python" if WINDOWS and quoted.startswith('"') else quoted
+
+
 def error_text(error: OSError) -> str:
     """Return the system's text for an error, or the name of the exception's class if it has no number.
 

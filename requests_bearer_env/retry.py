@@ -293,7 +293,7 @@ def _read_changed_key(auth: Auth, refused: Credential | None, since: int, respon
             status,
             reading.where,
             credential.key_length,
-            "gave" if was_read else "a moment ago gave",
+            "gave" if was_read else f"less than {auth.sources.remembered:g} s ago gave",
             how_to_check(auth.sources, reading.where, credential, response.request),
         )
     return None

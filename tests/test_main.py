@@ -83,7 +83,7 @@ def test_remedy_is_an_indented_line(capsys: Capture) -> None:
     assert main(["check"]) == 1
     assert capsys.readouterr().out == (
         "FAIL  key      no key found because BEARER_TOKEN is not set in this process's environment\n"
-        "               store the key there, or name the source that has it\n"
+        "               name another variable with --env NAME, or set this one before the program starts\n"
         "FAIL  verdict  there is no key to send; failed: key\n"
     )
 
@@ -104,9 +104,10 @@ FAIL  key      no key found because
                BEARER_TOKEN is not set
                in this process's
                environment
-               store the key there, or
-               name the source that has
-               it
+               name another variable
+               with --env NAME, or set
+               this one before the
+               program starts
 FAIL  verdict  there is no key to send;
                failed: key
 """
@@ -190,7 +191,7 @@ def test_terminal_without_descriptor_is_not_wrapped(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.posix("terminals (pty)")
-@pytest.mark.parametrize(("columns", "lines"), [(40, 7), (0, 2), (200, 2)])
+@pytest.mark.parametrize(("columns", "lines"), [(40, 8), (0, 2), (200, 2)])
 def test_lines_wrap_at_the_terminals_width(columns: int, lines: int) -> None:
     """A real terminal tells its width; one that tells nothing gets whole lines."""
     # Windows has none of these.
@@ -300,7 +301,10 @@ def test_json_says_that_something_failed(capsys: Capture) -> None:
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is False
     assert report["checks"][0]["status"] == "fail"
-    assert report["checks"][0]["remedy"] == "store the key there, or name the source that has it"
+    assert (
+        report["checks"][0]["remedy"]
+        == "name another variable with --env NAME, or set this one before the program starts"
+    )
 
 
 def test_json_of_a_warning_is_ok(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +419,7 @@ def test_remedies_name_options(capsys: Capture) -> None:
         "               correct the URL, or name the host with --host if the key belongs there\n"
     ) in capsys.readouterr().out
     assert main(["check", "http://127.0.0.1:5000/", "--env", "TGW_API_KEY"]) == 1
-    assert "use https://, or, if you trust that path, --allow-http 127.0.0.1\n" in capsys.readouterr().out
+    assert "use --allow-http 127.0.0.1, or https:// if the server speaks TLS\n" in capsys.readouterr().out
 
 
 # Wrong usage
@@ -435,6 +439,9 @@ def test_remedies_name_options(capsys: Capture) -> None:
         pytest.param(["--command", f"'{KEY}"], marks=pytest.mark.posix("quotes that must be closed")),
         ["--command", f'"" {KEY}'],
         ["https://host/", KEY],
+        [KEY],
+        [KEY.replace("/", "_").replace("-", "_")],
+        ["--allow-http", "localhost", KEY],
         [f"--json={KEY}"],
         [f"--{KEY}"],
     ],
@@ -483,6 +490,21 @@ NOT_SHOWN = "(not shown, as a key may be among them)"
         (
             ["--allow-http", "*"],
             "--allow-http item 1 is a wildcard: name each host that may be reached by plain HTTP, such as 127.0.0.1",
+        ),
+        *(
+            ([word], "that is not a URL with http:// or https://; for a variable's name write --env NAME")
+            for word in ("TGW_API_KEY", "localhost")
+        ),
+        *(
+            ([word], "write the URL with http:// or https://")
+            for word in ("127.0.0.1:5000/v1/models", "localhost:5000", "sk-abc", "/run/secrets/key")
+        ),
+        *(
+            (
+                [option, "localhost", "localhost:5000/v1/models"],
+                f"{option} item 2 is not a host: if it is the URL, write it with http:// or https://",
+            )
+            for option in ("--host", "--allow-http")
         ),
         (["--env"], "argument --env: expected one argument"),
         (["https://host/", "x"], f"unrecognized arguments {NOT_SHOWN}"),
@@ -534,7 +556,7 @@ options:
   --first-line            take only the first line that PROGRAM prints
   --host HOST [HOST ...]  a host that the key is bound to
   --allow-http HOST [HOST ...]  a host for plain HTTP
-  --method METHOD         the method of the request (default: GET)
+  --method METHOD         the method of the request, which is really sent, without a body (default: GET)
   --timeout SECONDS       for the network, and for PROGRAM (default: 10)
   --max-age DAYS          of a key in a file (default: 90)
   --json                  print JSON
@@ -679,7 +701,7 @@ def test_demo_points_to_the_check(capsys: Capture) -> None:
     """The demo ends by saying what helps with one's own server."""
     assert main(["demo"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.endswith("python -m requests_bearer_env check URL")
+    assert last.endswith("python -m requests_bearer_env check --env NAME URL")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -26,6 +26,7 @@ from requests_bearer_env import (
     MountedAuth,
     UntrustedHostError,
     command,
+    platforms,
 )
 from requests_bearer_env.destination import Destination
 from tests.helpers import KEY, authorized, python
@@ -79,6 +80,11 @@ NO_STATUS = "refresh_on= has an item that is no int: give statuses such as (401,
 #: Wrong arguments of the three constructors: the error, its whole message, and the calls that raise it.
 WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     (TypeError, "env= is int: give the name of an environment variable", [auth(5)]),
+    (
+        TypeError,
+        "env= is PreparedRequest, as when the class itself is passed: write auth=BearerEnvAuth()",
+        [lambda: requests.Request("GET", "https://a.example/", auth=cast("Any", BearerEnvAuth)).prepare()],
+    ),
     (TypeError, "env= is bytes: give the name of an environment variable", [auth(KEY.encode())]),
     (ValueError, NO_NAME.format(0), [auth("")]),
     (ValueError, NO_NAME.format(3), [auth(name) for name in ("A B", "A=x", "1KE", "A-B", "$-K", "${K", "%K}")]),
@@ -236,7 +242,8 @@ def fail() -> str:
 
 
 PYTHON = f"command {Path(sys.executable).name}"
-STORE = "store the key there, or name the source that has it"
+SET_IT = "set it before the program starts, or name the file that has the key in"
+STORE_IT = "store the key in that file, or correct the path"
 BY_HAND = "run it by hand to see why"
 NOT_REGULAR = (
     "is not a regular file but a directory, pipe, socket or device: "
@@ -247,12 +254,20 @@ NOT_REGULAR = (
 SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     (
         MissingKeyError,
-        f"no key found because TGW_KEY is not set in this process's environment: {STORE}",
+        f"no key found because TGW_KEY is not set in this process's environment: {SET_IT} TGW_KEY_FILE",
         auth("TGW_KEY"),
     ),
     (
         MissingKeyError,
-        f"no key found because BLANK_KEY is blank in this process's environment: {STORE}",
+        (
+            "no key found because BEARER_TOKEN is not set in this process's environment: "
+            "name another variable with env='NAME', or set this one before the program starts"
+        ),
+        auth(),
+    ),
+    (
+        MissingKeyError,
+        f"no key found because BLANK_KEY is blank in this process's environment: {SET_IT} BLANK_KEY_FILE",
         auth("BLANK_KEY"),
     ),
     (
@@ -266,8 +281,27 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     ),
     (
         MissingKeyError,
-        f"no key found because LOST_KEY_FILE names a file, but file $HERE/no/such/key does not exist: {STORE}",
+        f"no key found because the file that LOST_KEY_FILE names, $HERE/no/such/key, does not exist: {STORE_IT}",
         auth("LOST_KEY"),
+    ),
+    (
+        MissingKeyError,
+        f"no key found because the file that EMPTY_KEY_FILE names, blank, is blank: {STORE_IT}",
+        auth("EMPTY_KEY"),
+    ),
+    *(
+        (
+            MissingKeyError,
+            (
+                f"no key found because the file that {name}_FILE names, at a path of {length} characters "
+                f"(not shown because it may be a key), does not exist: {remedy}"
+            ),
+            auth(name),
+        )
+        for name, length, remedy in (
+            ("MISPLACED_KEY", len(KEY), "MISPLACED_KEY_FILE takes a path; for the key itself use MISPLACED_KEY"),
+            ("BASE64_KEY", 7, STORE_IT),
+        )
     ),
     (
         KeySourceError,
@@ -281,22 +315,26 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
         MissingKeyError,
         (
             "no key found because the file at a path of 7 characters (not shown because it may be a key) "
-            f"does not exist: {STORE}"
+            f"does not exist: {STORE_IT}"
         ),
         auth(file="hunter2"),
     ),
     (
         MissingKeyError,
-        f"no key found because file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable): {STORE}",
+        f"no key found because file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable): {STORE_IT}",
         auth(file="$NO_SUCH_VARIABLE/key"),
     ),
-    (MissingKeyError, f"no key found because file blank is blank: {STORE}", auth(file="blank")),
-    (MissingKeyError, f"no key found because provider vault returned no key: {STORE}", provide(None)),
+    (MissingKeyError, f"no key found because file blank is blank: {STORE_IT}", auth(file="blank")),
+    (
+        MissingKeyError,
+        "no key found because provider vault returned no key: run it by hand to see what it returns",
+        provide(None),
+    ),
     (
         MissingKeyError,
         (
             "no key found because TGW_KEY is not set in this process's environment "
-            f"and file blank is blank and provider {PYTHON} returned no key: {STORE}"
+            f"and file blank is blank and provider {PYTHON} returned no key: store the key in one of these places"
         ),
         auth("TGW_KEY", file="blank", provider=command(python(""))),
     ),
@@ -359,7 +397,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
                     "a key is visible ASCII without white space, so copy it again"
                 ),
             ),
-            ("Bearer", 0, "has no key after the word Bearer: store the key; the scheme is added for you"),
+            ("Bearer", 6, "has no key after the word Bearer: store the key; the scheme is added for you"),
             ("'abc'", 5, "is wrapped in quotes, which would be sent as part of the key: store it without the quotes"),
             (
                 "op://vault/item",
@@ -389,6 +427,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
                 7,
                 "is a NAME=value line, as in a dotenv file: store only the value, the part after the =",
             ),
+            ("export abc", 10, "begins with the word export: store only the key"),
             ("# for tgw\nabc", 13, "begins with a comment line, as a dotenv file may: store the key alone"),
             (
                 "abc # for tgw",
@@ -470,6 +509,9 @@ def test_a_failing_source_has_its_message(
         "BOTH_KEY": "a",
         "BOTH_KEY_FILE": "b",
         "LOST_KEY_FILE": "$HERE/no/such/key",
+        "EMPTY_KEY_FILE": "blank",
+        "MISPLACED_KEY_FILE": KEY.replace("/", "."),
+        "BASE64_KEY_FILE": "abc/def",
         "QUOTED_KEY_FILE": '"/run/secrets/key"',
         "HERE": str(tmp_path),
     }.items():
@@ -504,15 +546,18 @@ DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str]
         ["b.example"],
         "http://user:hunter2@a.example:5000/v1?secret=1",
     ),
-    (
-        InsecureTransportError,
+    *(
         (
-            "the key was not sent to http://[::1]:5000 because plain HTTP shows it to everyone on the network path: "
-            "use https://, or, if you trust that path, allow_http=['::1']"
-        ),
-        None,
-        [],
-        "http://[::1]:5000/",
+            InsecureTransportError,
+            (
+                f"the key was not sent to http://{host}:5000 because plain HTTP must be allowed by name: "
+                f"use allow_http=['{host.strip('[]')}'], or https:// if the server speaks TLS"
+            ),
+            None,
+            [],
+            f"http://{host}:5000/",
+        )
+        for host in ("localhost", "127.0.0.1", "[::1]")
     ),
     (
         UntrustedHostError,
@@ -554,26 +599,38 @@ def test_a_forbidden_url_has_its_message(
     assert str(caught.value) == message
 
 
-RUN = "run python -m requests_bearer_env check"
+RUN = f"run {platforms.python_for_shell()} -m requests_bearer_env check"
 CALL = "call requests_bearer_env.doctor.diagnose(auth, '{}') and print what it returns"
 MODELS = "https://tgw.example/v1/models"
 
 #: Refused keys: method and URL, the auth, what the log calls the source, and what it says to do.
 REFUSED: list[tuple[str, str, Call, str, str]] = [
     ("GET", MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}"),
-    ("POST", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method POST {MODELS}"),
+    *(
+        (method, MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}")
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+    ),
+    ("HEAD", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method HEAD {MODELS}"),
     ("GET", MODELS, auth(), "environment variable BEARER_TOKEN", f"{RUN} --env BEARER_TOKEN {MODELS}"),
-    ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file key {MODELS}"),
-    ("GET", MODELS, auth("FILED"), "file key", f"{RUN} --env FILED {MODELS}"),
-    ("GET", MODELS, auth("NONE", file="key"), "file key", f"{RUN} --file key {MODELS}"),
-    ("GET", MODELS, auth("FILED", file="no"), "file key", f"{RUN} --env FILED {MODELS}"),
+    ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file {{here}}key {MODELS}"),
+    ("GET", MODELS, auth("FILED"), "file key", f"{RUN} --file {{here}}key {MODELS}"),
+    ("GET", MODELS, auth("NONE", file="key"), "file key", CALL.format(MODELS)),
+    ("GET", MODELS, auth("FILED", file="no"), "file key", CALL.format(MODELS)),
+    ("GET", MODELS, auth("K", provider=print_key), "environment variable K", CALL.format(MODELS)),
     ("GET", MODELS, auth(provider=print_key), "provider print_key", CALL.format(MODELS)),
     (
         "PUT",
         MODELS,
         auth("NONE", provider=print_key, ttl=60),
         "provider print_key",
-        CALL.format(MODELS).replace(")", ", method='PUT')"),
+        CALL.format(MODELS),
+    ),
+    (
+        "HEAD",
+        MODELS,
+        auth(provider=print_key),
+        "provider print_key",
+        CALL.format(MODELS).replace(")", ", method='HEAD')"),
     ),
     (
         "GET",
@@ -610,9 +667,10 @@ REFUSED: list[tuple[str, str, Call, str, str]] = [
 
 #: The same, with what only a POSIX shell needs quoted in this way.
 POSIX_REFUSED: list[tuple[str, str, Call, str, str]] = [
-    ("GET", MODELS, auth(file="my key"), "file my key", f"{RUN} --file 'my key' {MODELS}"),
+    ("GET", MODELS, auth(file="my key"), "file my key", f"{RUN} --file '{{here}}my key' {MODELS}"),
     ("GET", MODELS, auth(file="~/key"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
     ("GET", MODELS, auth(file="$HERE/key"), "file $HERE/key", f"{RUN} --file '$HERE/key' {MODELS}"),
+    ("GET", MODELS, auth("HOMED"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
     (
         "GET",
         "http://[::1]:5000/",
@@ -642,7 +700,13 @@ def test_a_refusal_is_logged_whole(
     monkeypatch.chdir(tmp_path)
     for path in (Path("key"), Path("my key"), home / "key"):
         path.write_text(KEY)
-    for name, value in {"K": KEY, "BEARER_TOKEN": KEY, "FILED_FILE": "key", "HERE": str(tmp_path)}.items():
+    for name, value in {
+        "K": KEY,
+        "BEARER_TOKEN": KEY,
+        "FILED_FILE": "key",
+        "HOMED_FILE": "~/key",
+        "HERE": str(tmp_path),
+    }.items():
         monkeypatch.setenv(name, value)
     caplog.set_level(logging.INFO, "requests_bearer_env")
     made: Any = make()
@@ -652,7 +716,7 @@ def test_a_refusal_is_logged_whole(
     (message,) = caplog.messages
     seen, _, advice = message.partition(", and reading it again gave the same key: to find out why, ")
     assert seen.endswith(f" answered 401 to the key of {source} ({len(KEY)} characters)")
-    assert advice == remedy
+    assert advice == remedy.replace("{here}", str(tmp_path / "_")[:-1])
     assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8] in message]
 
 

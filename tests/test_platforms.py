@@ -738,6 +738,29 @@ class TestQuoteForShell:
         assert run.stdout == word
 
 
+class TestPythonForShell:
+    """python_for_shell."""
+
+    @pytest.mark.parametrize(
+        ("path", "on_posix", "on_windows"),
+        [
+            ("/usr/bin/python3.11", "/usr/bin/python3.11", "/usr/bin/python3.11"),
+            ("C:\\venv\\python.exe", "'C:\\venv\\python.exe'", "C:\\venv\\python.exe"),
+            ("/my venv/python", "'/my venv/python'", "python"),
+            ("", "python", "python"),
+            (None, "python", "python"),
+        ],
+    )
+    def test_a_pasted_line_starts_this_python(
+        self, path: str | None, on_posix: str, on_windows: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another one may lack the package; an embedded Python does not know its path."""
+        monkeypatch.setattr(sys, "executable", path)
+        for windows, word in ((False, on_posix), (True, on_windows)):
+            monkeypatch.setattr(platforms, "WINDOWS", windows)
+            assert platforms.python_for_shell() == word
+
+
 class TestErrorText:
     """error_text."""
 

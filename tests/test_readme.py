@@ -186,7 +186,7 @@ EXPECTED: dict[str, tuple[list[str], str]] = {
         [],
         (
             "no key found because NO_SUCH_KEY is not set in this process's environment\n"
-            "store the key there, or name the source that has it\n"
+            "set it before the program starts, or name the file that has the key in NO_SUCH_KEY_FILE\n"
         ),
     ),
 }

@@ -328,4 +328,4 @@ def run() -> None:
             except requests.RequestException as error:
                 raise DemoError(f"{type(error).__name__}: {error}: {_DEFECT}") from error
     print("\nTo try it yourself: python -m requests_bearer_env demo --serve")
-    print("All as it should be. Next: python -m requests_bearer_env check URL")
+    print("All as it should be. Next: python -m requests_bearer_env check --env NAME URL")

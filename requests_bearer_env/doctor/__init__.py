@@ -42,7 +42,7 @@ def diagnose(
     Args:
         auth: What the requests are made with. Of a `MountedAuth`, what is mounted for the URL is checked.
         url: Where they go. Without it, only what needs no network is checked.
-        method: The request's method; it is sent without a body.
+        method: The request's method. The request is really sent, without a body.
         timeout: Seconds that all of the network's part may take.
         max_age: Days after which a key in a file should have been rotated.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from requests_bearer_env.errors import COMMAND_LINE
 
 from .reason import (
     explain_origin,
     explain_reason,
+    explain_wait,
     is_web_page,
     names_other_scheme,
     refuses_host,
@@ -49,8 +51,15 @@ class Meaning(NamedTuple):
 #: What ``Allow`` may name (RFC 9110 section 10.2.1); another method may be one of these, misspelled.
 _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 
+#: Methods that are sent once, with the key, because they may change something.
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
-_DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+_DROPPED = (
+    "see whether a proxy in front of the server drops the Authorization header, "
+    "by running check directly against the server behind the proxy"
+)
+_COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 _ADMIN_KEY = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
 
 #: What each status means if the server reads the key ("other"), and if the answers are the same or there is
@@ -67,7 +76,7 @@ _FORBIDDEN = {
     ),
     "same": Meaning(
         "fail",
-        "the server refuses the key, or the request for another reason",
+        "the server refuses the request, because of the key or for another reason",
         f"{_CHECK_KEY}; see whether the server also checks something else, such as the client's address; {_DROPPED}",
         True,
     ),
@@ -99,6 +108,26 @@ _SERVER_ERROR = {
     "other": Meaning("fail", "the server reads the key, and fails", _TRY_AGAIN),
     "same": Meaning("fail", "the server fails, which says nothing about the key", _TRY_AGAIN),
 }
+_GATEWAY_TRY_AGAIN = "try again later; if it stays, see whether the server runs, and look into its log and the proxy's"
+_GATEWAY = {
+    "other": Meaning(
+        "fail",
+        "the key is read, and the server fails or the proxy in front of it cannot reach it",
+        _GATEWAY_TRY_AGAIN,
+    ),
+    "same": Meaning(
+        "fail",
+        "the server fails, or the proxy in front of it cannot reach it, which says nothing about the key",
+        _GATEWAY_TRY_AGAIN,
+    ),
+}
+_WAIT = "wait and send fewer requests; see the quota of the key"
+_TOO_MANY = {
+    "other": Meaning("fail", "the server reads the key, and the rate limit or the quota is used up", _WAIT),
+    "same": Meaning(
+        "fail", "the rate limit or the quota is used up, which does not tell whether the key is right", _WAIT
+    ),
+}
 _SUCCESS = {
     "other": Meaning("ok", "the server accepts the key"),
     "same": Meaning(
@@ -114,16 +143,12 @@ _FIXED = {
         "a proxy asks for credentials of its own, so the server was not reached",
         "put them into the proxy's URL, in the variable HTTPS_PROXY",
     ),
-    429: Meaning(
-        "fail",
-        "the rate limit or the quota is used up, which does not tell whether the key is right",
-        "wait and send fewer requests; see the quota of the key",
-    ),
 }
 _WEB_PAGE = Meaning(
     "warn",
     "the answer is a web page, perhaps a login page, instead of an API's answer",
-    "correct the URL: APIs often have a path of their own, such as /v1/models or /api/",
+    "correct the URL, because APIs often have a path of their own, such as /v1/models or /api/; "
+    "or see whether a proxy shows a login or maintenance page",
 )
 _ERROR_INSIDE = Meaning(
     "warn", "the answer reports an error although its status is 2xx", "see the server's reason: it may be about the key"
@@ -168,18 +193,21 @@ def explain_answers(
     reason = explain_reason(answer, keys)
     relation = _relate(answer, reason, without, keys)
     meaning = _explain(answer, relation, method, auth, refresh_on, keys, wording)
+    if meaning.unseen and method in _CHANGING:
+        meaning = meaning._replace(remedy=f"{meaning.remedy}; {_COMPARE}")
     if names_other_scheme(answer):
         meaning = meaning._replace(
             remedy=f"{meaning.remedy}; if the API takes that scheme alone, do not send a bearer key"
         )
     if meaning.unseen and takes_admin_key(answer):
         meaning = meaning._replace(remedy=f"{_ADMIN_KEY}; {meaning.remedy}")
-    detail = f"{method} answered {_describe(answer, without, relation)}: {_explain_rotation(answer)}{meaning.text}"
+    answered = f"{method} answered {_describe(answer, without, relation, method)}"
+    detail = f"{answered}: {_explain_rotation(answer)}{meaning.text}"
     if answer.refused is not None and meaning.status == "ok":
         remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
     who = explain_origin(answer, keys) if meaning.unseen else ""
-    detail = "; ".join(filter(None, (detail, reason, who)))
+    detail = "; ".join(filter(None, (detail, reason, explain_wait(answer, keys), who)))
     return Check("request", meaning.status, detail, meaning.remedy), meaning.text
 
 
@@ -189,9 +217,11 @@ def _explain_rotation(answer: Answer) -> str:
     return f"with the key read anew, because it changed after a {answer.refused}; "
 
 
-def _describe(answer: Answer, without: Answer | None, relation: str) -> str:
-    """The statuses of both answers, and whether their reasons differ."""
+def _describe(answer: Answer, without: Answer | None, relation: str, method: str) -> str:
+    """The statuses of both answers, and whether their reasons differ; or why there is only one."""
     name = status_name(answer)
+    if method in _CHANGING:
+        return f"{name} (sent with the key only, because {method} may change something)"
     if without is None:
         return name
     other = status_name(without)
@@ -250,9 +280,10 @@ def _explain(
 
 def _table(code: int, refresh_on: Collection[int]) -> dict[str, Meaning] | None:
     """What a status means; None if no API answers with it."""
-    statuses = {401: _REFUSED, 403: _FORBIDDEN, 404: _NOT_FOUND}
+    statuses = {401: _REFUSED, 403: _FORBIDDEN, 404: _NOT_FOUND, 429: _TOO_MANY}
     if code in refresh_on and code not in statuses:
         return _REFUSED
+    statuses.update({502: _GATEWAY, 504: _GATEWAY})
     return statuses.get(code) or {2: _SUCCESS, 4: _CLIENT_ERROR, 5: _SERVER_ERROR}.get(code // 100)
 
 
@@ -262,8 +293,16 @@ def _explain_method(answer: Answer, relation: str, method: str, wording: Wording
     text = f"the URL allows {' and '.join(allowed)}, not {method}" if allowed else f"the URL does not allow {method}"
     text += "; the server reads the key" if relation == "other" else "; the server may not have read the key"
     option = "--method {}" if wording is COMMAND_LINE else "method='{}'"
-    first = next((name for name in ("GET", "POST", *allowed) if name in allowed), None)
-    remedy = f"try {option.format(first)}" if first else f"try another method, such as {option.format('POST')}"
+    # HEAD and OPTIONS prove nothing about the key, and PUT, PATCH and DELETE may change more than one wants.
+    first = next((name for name in ("GET", "POST") if name in allowed), None)
+    if first:
+        remedy = f"try {option.format(first)}"
+    elif allowed:
+        remedy = "check a URL of the same server that takes GET, such as /v1/models"
+    else:
+        remedy = f"try another method, such as {option.format('POST')}"
+    if urlsplit(answer.url).path in {"", "/"}:
+        remedy = f"add the API's path to the URL, such as /v1/models{f', or {remedy}' if first else ''}"
     if not _METHODS.fullmatch(method):
         remedy = f"check the spelling of {method}, which the server may not know; or {remedy}"
     return Meaning("fail", text, remedy)

@@ -45,5 +45,6 @@ def check_clock(headers: Mapping[str, str], now: float) -> Check | None:
         "clock",
         "fail" if abs(ahead) > _WRONG else "warn",
         f"this machine's clock is {span(abs(ahead), rounded=True)} {side} the answer's Date",
-        "set it by NTP, because keys with a lifetime are refused early or late; or tell the server's owner",
+        "set it by NTP, because keys with a lifetime are refused too early or accepted too late; "
+        "or tell the server's owner",
     )

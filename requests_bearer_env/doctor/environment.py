@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from netrc import NetrcParseError
 
 from requests.utils import get_netrc_auth
@@ -27,14 +28,19 @@ def check_netrc(url: str) -> Check | None:
     )
 
 
-def check_proxy(proxy: str, *, answered: bool) -> Check:
-    """Name the proxy.
+def check_proxy(url: str, proxy: str, *, answered: bool) -> Check:
+    """Name the proxy, and the variable that sets it.
 
     Args:
+        url: The URL of the request.
         proxy: Its URL.
         answered: Whether the answer to the request was the one that was hoped for.
     """
-    detail = f"the environment routes this URL through the proxy {bare_proxy(proxy)}"
+    scheme = url.partition(":")[0].lower()
+    # The order of urllib and requests, which prefer lower case; Windows and macOS have settings outside of variables.
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    setting = next((name for name in names if os.environ.get(name) == proxy), "the environment")
+    detail = f"{setting} routes this URL through the proxy {bare_proxy(proxy)}"
     if answered:
         return Check("proxy", "ok", detail)
     return Check(

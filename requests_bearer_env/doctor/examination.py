@@ -88,11 +88,10 @@ def _report(checks: Generator[Check, None, str]) -> Iterator[Check]:
     except BaseException as error:
         clear_frames(error)
         raise
-    status = worst(passed)
-    named = [check.name for check in passed if check.status == status]
-    if status != "ok":
-        verdict += f"; {'failed' if status == 'fail' else 'see'}: {', '.join(named)}"
-    yield Check("verdict", status, verdict)
+    for word, status in (("failed", "fail"), ("see", "warn")):
+        named = [check.name for check in passed if check.status == status]
+        verdict += f"; {word}: {', '.join(named)}" if named else ""
+    yield Check("verdict", worst(passed), verdict)
 
 
 def _passed_on(checks: Generator[Check, None, str], passed: list[Check]) -> Generator[Check, None, str]:
@@ -206,11 +205,14 @@ def _examine_network(
             without = _send_without(url, method, settings, budget)
             check, verdict = explain_answers(answer, without, method, auth, single.refresh_on, keys, wording)
             yield check
-            yield from _if_any(check_clock(answer.headers, answer.received))
             answered = check.status == "ok"
+            clock = check_clock(answer.headers, answer.received)
+            yield from _if_any(clock)
+            if answered and clock is not None and clock.status == "fail":
+                verdict += ", but the clocks differ"
     yield from _if_any(check_netrc(prepared))
     if proxy:
-        yield check_proxy(proxy, answered=answered)
+        yield check_proxy(prepared, proxy, answered=answered)
     return verdict
 
 

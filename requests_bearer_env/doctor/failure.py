@@ -45,7 +45,10 @@ _ADD_ISSUER = (
     "add the CA's certificate there; with a public CA, unset the variable, or have the server send the whole chain"
 )
 _WITH_BUNDLE = {
-    18: "get that certificate from the server's owner and add it there",
+    18: (
+        "get that certificate from the server's owner, put it and the present ones into one file, "
+        "and name that file in REQUESTS_CA_BUNDLE"
+    ),
     19: "add that CA's certificate there; if the server has none, a proxy replaces it",
     20: _ADD_ISSUER,
     21: _ADD_ISSUER,
@@ -53,6 +56,9 @@ _WITH_BUNDLE = {
 
 #: Certificates that are not for the host in the URL.
 HOST_MISMATCH = frozenset({62, 64})
+
+#: Certificates of which the trusted CAs are not to blame: expired or not yet valid, or not for the host.
+_OTHERWISE_WRONG = HOST_MISMATCH | {9, 10}
 
 #: Why a handshake fails with a port that does not speak TLS.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
@@ -144,7 +150,7 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, bundle: str) -> tu
         f"the server's certificate is refused: {untrusted(str(error.verify_message))} (OpenSSL)",
         "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
     )
-    if not bundle or code in HOST_MISMATCH:
+    if not bundle or code in _OTHERWISE_WRONG:
         return detail, remedy
     return f"{detail}; {bundle} is used instead of requests' own public CAs", _WITH_BUNDLE.get(code, remedy)
 

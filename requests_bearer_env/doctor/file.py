@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from requests_bearer_env import platforms
+from requests_bearer_env.mistakes import Mistake
 
 from .report import Check, span
 
@@ -28,6 +29,13 @@ _KUBERNETES = re.compile(r"/\.\.\d{4}_\d\d_\d\d_|/volume-subpaths/")
 
 #: With ``fsGroup``, the files belong to a group that the container's user is in.
 _KUBERNETES_MODE = "in the pod's specification, set defaultMode: 0440 for the volume, and fsGroup in securityContext"
+
+_MOUNT_ALL = "mount the whole volume or directory (in Kubernetes: without subPath) instead of the file"
+_REPLACED = Mistake(
+    "it is mounted as a single file whose source has been replaced, so a rotated key never arrives here",
+    f"create the container anew (docker compose up --force-recreate); for the next rotation, {_MOUNT_ALL}",
+)
+_SUB_PATH = Mistake("it is mounted with Kubernetes' subPath, so a rotated key never arrives here", _MOUNT_ALL)
 
 #: What the kernel says of this process's mounts; see proc(5).
 _MOUNTINFO = "/proc/self/mountinfo"
@@ -66,12 +74,13 @@ def check_file(path: str, max_age: float, *, given: str = "", readable: bool) ->
         mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
         place = _secret_mount(path)
         exposed = "" if place else _explain_exposure(status)
-        remedies += [_close_to_others(path, _quoted(shown), status)] if exposed else []
         detail = f"{shown}: {mode}{place or exposed}, unchanged for {span(age)}"
-        mount = _explain_single_file_mount(path)
-        if mount:
-            detail += f"; {mount}"
-            remedies.append("mount the whole volume or directory (in Kubernetes: without subPath) instead of the file")
+        mount = _find_single_file_mount(path)
+        if mount is not None:
+            detail += f"; {mount.problem}"
+            remedies.append(mount.remedy)
+        if exposed and mount is not _REPLACED:  # a file that is to go needs no other mode
+            remedies.append(_close_to_others(path, _quoted(shown), status))
     if age > max_age * _DAY:
         remedies.append("rotate the key: have a new one issued, store it there, and have the old one revoked")
     return Check("file", "warn" if remedies else "ok", detail, "; ".join(remedies))
@@ -84,7 +93,7 @@ def _secret_mount(path: str) -> str:
     if credentials and path.startswith(os.path.join(os.path.realpath(credentials), "")):
         return " in systemd's directory of credentials"
     if path.startswith(_MOUNTED) or _KUBERNETES.search(path):
-        return " where secrets are mounted"
+        return ", as mounted secrets have"
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return " on a read-only mount"
     return ""
@@ -174,14 +183,12 @@ def _user(number: int) -> str:
         return str(number)
 
 
-def _explain_single_file_mount(path: str) -> str:
-    """Say why a rotated key never arrives in a file that is mounted by itself; blank if that is not known."""
+def _find_single_file_mount(path: str) -> Mistake | None:
+    """Say why a rotated key never arrives in a file that is mounted by itself; None if that is not known."""
     root = _mounted_from(os.path.realpath(path))
     if root.endswith("//deleted"):
-        return "it is mounted as a single file whose source has been replaced, so a rotated key never arrives here"
-    if _KUBERNETES.search(root):
-        return "it is mounted with Kubernetes' subPath, so a rotated key never arrives here"
-    return ""
+        return _REPLACED
+    return _SUB_PATH if _KUBERNETES.search(root) else None
 
 
 def _mounted_from(path: str) -> str:

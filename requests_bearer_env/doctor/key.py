@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from requests_bearer_env.errors import BearerAuthError
-from requests_bearer_env.mistakes import explain_suspicion
+from requests_bearer_env.mistakes import Mistake, explain_suspicion
 from requests_bearer_env.sources import explain_missing
 from requests_bearer_env.sources.env import EnvSource
 from requests_bearer_env.sources.file import FileSource
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from requests_bearer_env.credential import Credential
     from requests_bearer_env.errors import Wording
-    from requests_bearer_env.mistakes import Mistake
     from requests_bearer_env.sources.base import Reading, Source
 
 #: Servers commonly accept no more in one header line.
 _LONG_HEADER = 8000
+
+#: Shorter keys are rarely whole, though a server that lets its owner choose the key takes them.
+_SHORT_KEY = 8
 
 #: A key of this length stays secret when its last characters are shown.
 _LONG_KEY = 20
@@ -53,7 +55,7 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
             return KeyFound(refused("key", error, wording), file=_file(source))
         if reading.credential is not None:
             others = _other_keys(sources[number:], reading.credential)
-            check = _describe(reading, reading.credential, others, wording)
+            check = _describe(source, reading, reading.credential, others, wording)
             return KeyFound(check, reading.credential, _file(source))
         readings.append(reading)
     detail, remedy = explain_missing(sources, readings)
@@ -89,7 +91,7 @@ def _other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
     return found
 
 
-def _describe(reading: Reading, credential: Credential, others: list[str], wording: Wording) -> Check:
+def _describe(source: Source, reading: Reading, credential: Credential, others: list[str], wording: Wording) -> Check:
     """The line for a key that was found."""
     length = credential.key_length
     detail = f"{reading.where}: {length} characters"
@@ -98,19 +100,24 @@ def _describe(reading: Reading, credential: Credential, others: list[str], wordi
     if reading.trimmed:
         detail += f"; left out: {reading.trimmed}"
     remedies: list[str] = []
-    mistake = None if _begins_with_scheme(credential) else suspicion(credential)
+    mistake = None if _begins_with_scheme(credential) else suspicion(credential) or _explain_length(length)
     if mistake is not None:
         detail += f"; it {mistake.problem}"
         remedies.append(worded(mistake.remedy, wording))
-    if others:
+    if others:  # of a variable, because a provider, which comes after a file, is not called
+        variable = source.options()["env"] + ("" if _file(source) is None else "_FILE")
         detail += f"; another key is in {' and '.join(others)}, which is not used"
-        remedies.append("if the other key is the newer one, remove this one")
+        remedies.append(f"if the other key is the newer one, unset {variable}")
     return Check("key", "warn" if remedies else "ok", detail, "; ".join(remedies))
 
 
 def suspicion(credential: Credential) -> Mistake | None:
     """Name what a key looks like, if it looks like a mistake."""
     return explain_suspicion(credential.removeprefix("Bearer "))
+
+
+def _explain_length(length: int) -> Mistake | None:
+    return Mistake("is shorter than keys commonly are", "see whether it is whole") if length < _SHORT_KEY else None
 
 
 def _begins_with_scheme(credential: Credential) -> bool:

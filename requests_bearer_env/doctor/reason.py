@@ -94,6 +94,17 @@ def explain_origin(answer: Answer, keys: Sequence[Credential]) -> str:
     return f"in its headers, {said}" if said else ""
 
 
+def explain_wait(answer: Answer, keys: Sequence[Credential]) -> str:
+    """Say how long the server asks to wait (RFC 9110 section 10.2.3); blank if it does not.
+
+    Args:
+        answer: The answer.
+        keys: What must not be shown.
+    """
+    after = untrusted(answer.headers.get("Retry-After", ""), *keys) if answer.status in {429, 503} else ""
+    return f'its Retry-After is "{after}"' if after else ""
+
+
 def names_other_scheme(answer: Answer) -> bool:
     """Whether the challenge of a 401 is for other schemes than Bearer, which does not prove that Bearer is refused."""
     schemes = parse_challenge(answer.headers.get("WWW-Authenticate", "")).schemes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from requests_bearer_env.errors import MissingKeyError, clear_frames
 
 from .base import PAUSES, Reading, remembered_for
-from .env import EnvSource
+from .env import DEFAULT_ENV, EnvSource
 from .file import FileSource
 from .provider import ProviderSource
 
@@ -24,16 +24,11 @@ if TYPE_CHECKING:
 
     from .base import Provider, Source
 
-#: The variable that is read when no source is named.
-_DEFAULT_ENV = "BEARER_TOKEN"
-
-_STORE = "store the key there, or name the source that has it"
-
 
 class Sources:
     """The sources of one auth object, and whether a server has just refused their key."""
 
-    __slots__ = ("_known_refusal", "_remembered", "each")
+    __slots__ = ("_known_refusal", "each", "remembered")
 
     def __init__(self, each: tuple[Source, ...], ttl: float | None = None) -> None:
         """Store the sources.
@@ -43,7 +38,8 @@ class Sources:
             ttl: Seconds for which the provider's key is cached.
         """
         self.each: tuple[Source, ...] = each
-        self._remembered = remembered_for(ttl)
+        #: Seconds for which the sources are not read again for a refused key that they still had.
+        self.remembered: float = remembered_for(ttl)
         #: The last refused key that the sources still had when they were read again: its hash, so that no key
         #: outlives its request; its source; and the time until which the sources are not read for it again.
         self._known_refusal: tuple[int, str, float] | None = None
@@ -104,16 +100,8 @@ class Sources:
         self.forget(refused, since)
         reading = self.read()
         if reading.credential == refused:
-            self._known_refusal = hash(refused), reading.where, time.monotonic() + self._remembered
+            self._known_refusal = hash(refused), reading.where, time.monotonic() + self.remembered
         return reading, True
-
-    def named(self, where: str) -> Source:
-        """Return the source of a reading whose `Reading.where` is given.
-
-        If no source has that name, the reading came from the file that an environment variable names, and
-        the variable is the first source.
-        """
-        return next((source for source in self.each if source.where() == where), self.each[0])
 
     def forget(self, refused: Credential, since: int) -> None:
         """Drop the cached key if it is the refused one; see `Source.forget`."""
@@ -132,7 +120,8 @@ def explain_missing(each: Sequence[Source], readings: Sequence[Reading]) -> tupl
     """Return why none of the sources has a key, and what to do."""
     hints = [source.hint() for source in each]
     seen = "".join(hint.seen for hint in hints)
-    remedy = next((hint.remedy for hint in hints if hint.remedy), _STORE)
+    advice = each[0].advice() if len(each) == 1 else "store the key in one of these places"
+    remedy = next((hint.remedy for hint in hints if hint.remedy), advice)
     return f"no key found because {' and '.join(reading.missing for reading in readings)}{seen}", remedy
 
 
@@ -161,4 +150,4 @@ def make_sources(
         each.append(ProviderSource(provider))
     elif ttl is not None:
         raise ValueError("ttl= needs provider=, because only a provider's key is cached: leave it out")
-    return Sources(tuple(each) or (EnvSource(_DEFAULT_ENV),), ttl)
+    return Sources(tuple(each) or (EnvSource(DEFAULT_ENV),), ttl)

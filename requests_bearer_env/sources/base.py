@@ -129,17 +129,6 @@ class Source(ABC):
         """Return a likely reason why there is no key; only called when no source has one."""
         return Hint()
 
-    @abstractmethod
-    def where(self) -> str:
-        """Return how messages name the source.
-
-        `Reading.where` is the same, except for the key of a file that an environment variable names.
-        """
-
-    def check_option(self) -> tuple[str, str] | None:
-        """Return the option of ``check`` that names this source, and its value; None if there is no such option."""
-        return None
-
     def forget(self, refused: Credential, since: int) -> None:
         """Drop the cached key if it is the refused one; most sources have no cache.
 
@@ -149,6 +138,10 @@ class Source(ABC):
                 later is kept for some seconds (see `remembered_for`), because another call would only return
                 it again.
         """
+
+    @abstractmethod
+    def advice(self) -> str:
+        """Return what to do if there is no key and `hint` has no remedy; options are fields of `Wording`."""
 
     @abstractmethod
     def __repr__(self) -> str:

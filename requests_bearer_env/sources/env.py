@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from typing import Any
 
 from requests_bearer_env.errors import KeySourceError
@@ -12,8 +13,14 @@ from requests_bearer_env.errors import KeySourceError
 from .base import Hint, Reading, Source, make_reading
 from .file import FileSource
 
+#: The variable that is read when no source is named.
+DEFAULT_ENV = "BEARER_TOKEN"
+
 #: A name in capitals made of short words, as names of variables usually are. No key looks like that.
 _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
+
+#: A line that sets a variable in a ``.env`` file.
+_DOTENV_NAME = rb"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*="
 
 #: The number of bytes of a ``.env`` file that are searched.
 _DOTENV_SIZE = 64 * 1024
@@ -42,6 +49,10 @@ class EnvSource(Source):
             TypeError: ``name`` is not a str.
             ValueError: ``name`` is not the name of a variable. The message does not show it, because it may be the key.
         """
+        if type(name).__name__ == "PreparedRequest":  # of requests, or of niquests
+            raise TypeError(
+                f"{option} is PreparedRequest, as when the class itself is passed: write auth=BearerEnvAuth()"
+            )
         if not isinstance(name, str):
             raise TypeError(f"{option} is {type(name).__name__}: give the name of an environment variable")
         if not _is_name(name):
@@ -62,12 +73,6 @@ class EnvSource(Source):
         reading = make_reading(os.getenv(self._name, ""), self._where, "")
         return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
 
-    def where(self) -> str:
-        return self._where
-
-    def check_option(self) -> tuple[str, str]:
-        return "--env", self._name
-
     def file(self) -> FileSource | None:
         """Return the file that ``$NAME_FILE`` names; None if that is not set or blank."""
         path = os.getenv(self._file_name, "").strip()
@@ -82,7 +87,9 @@ class EnvSource(Source):
             )
         reading = file.read()
         if reading.credential is None:
-            return reading._replace(missing=f"{self._file_name} names a file, but {reading.missing}")
+            path = reading.where.removeprefix("the ").removeprefix("file ")
+            state = reading.missing.removeprefix(reading.where)
+            return reading._replace(missing=f"the file that {self._file_name} names, {path},{state}")
         return reading
 
     def _why_missing(self) -> str:
@@ -97,20 +104,34 @@ class EnvSource(Source):
 
     def hint(self) -> Hint:
         """Look for a misspelled name, a key in place of the name, and a ``.env`` file that was not loaded."""
+        file = self.file()
+        if file is not None and not re.search(r"[/\\]", file.given) and not os.path.exists(file.path):
+            return Hint("", f"{self._file_name} takes a path; for the key itself use {self._name}")
         if self._name in os.environ or self._file_name in os.environ:
             return Hint()
-        if _is_in_dotenv(self._name):
+        dotenv = _names_in_dotenv()
+        if self._name in dotenv:
             return Hint(
-                "; the file .env in this directory has that variable, but nothing has loaded the file", "{load_dotenv}"
+                f"; {dotenv[self._name]} has a line for that variable",
+                "{load_dotenv}; if that is done, look at the quotes in that line",
             )
         if not re.fullmatch(_PLAIN_NAME, self._name):
             return Hint("", "give the name of the variable that holds the key, not the key itself")
         from difflib import get_close_matches  # few programs need it
 
         # os.environ of Windows has all names in capitals.
-        names = {name.upper(): name for name in os.environ if _is_name(name)}
+        names = {name.upper(): f"{name} is in {where}" for name, where in dotenv.items()}
+        names.update((name.upper(), f"{name} is set") for name in os.environ if _is_name(name))
         found = get_close_matches(self._name.upper(), names, 1, _SIMILARITY)
-        return Hint(f" ({names[found[0]]} is set)", "correct the variable's name") if found else Hint()
+        return Hint(f" ({names[found[0]]})", "correct the variable's name") if found else Hint()
+
+    def advice(self) -> str:
+        file = self.file()
+        if file is not None:
+            return file.advice()
+        if self._name == DEFAULT_ENV:
+            return "name another variable with {env}, or set this one before the program starts"
+        return f"set it before the program starts, or name the file that has the key in {self._file_name}"
 
     def __repr__(self) -> str:
         return f"env={self._shown()}"
@@ -131,14 +152,29 @@ def _why_no_name(text: str, file_option: str) -> str:
     )
 
 
-def _is_in_dotenv(name: str) -> bool:
-    """Return whether the ``.env`` file of the current directory sets a variable."""
+def _names_in_dotenv() -> dict[str, str]:
+    """Return the variables that ``.env`` files set, and for each the file in words.
+
+    python-dotenv looks in the directory of the script; other programs look in the current directory.
+    """
+    places = {"": "the file .env in this directory"}
+    script = getattr(sys.modules.get("__main__"), "__file__", None)  # an interactive Python has no script
+    if script:
+        places.setdefault(os.path.dirname(script), "the file .env beside the main script")
+    names: dict[str, str] = {}
+    for directory, where in places.items():
+        for name in re.findall(_DOTENV_NAME, _read_dotenv(directory)):
+            names.setdefault(name.decode(), where)
+    return names
+
+
+def _read_dotenv(directory: str) -> bytes:
+    """Return the beginning of the ``.env`` file in a directory; blank if there is none."""
+    path = os.path.join(directory, ".env")
     try:
-        if not stat.S_ISREG(os.stat(".env").st_mode):
-            return False
-        with open(".env", "rb") as file:
-            data = file.read(_DOTENV_SIZE)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return b""
+        with open(path, "rb") as file:
+            return file.read(_DOTENV_SIZE)
     except OSError:
-        return False
-    line = rb"^[ \t]*(?:export[ \t]+)?" + re.escape(name.encode()) + rb"[ \t]*="
-    return re.search(line, data, re.MULTILINE) is not None
+        return b""

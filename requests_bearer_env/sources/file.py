@@ -70,12 +70,6 @@ class FileSource(Source):
             return reading
         raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
 
-    def where(self) -> str:
-        return self._given
-
-    def check_option(self) -> tuple[str, str]:
-        return "--file", self._path
-
     def _read_once(self) -> Reading | None:
         """Read the file without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
@@ -86,7 +80,8 @@ class FileSource(Source):
         except FileNotFoundError:
             quoted = re.fullmatch(_QUOTED, self._path)
         if not quoted:
-            return Reading(None, "", self._why_missing(path), awaited=True)
+            where = self._where(path)
+            return Reading(None, where, f"{where} does not exist{_explain_variable(path)}", awaited=True)
         raise KeySourceError(
             "the path of the key's file has quotes around it, which are taken for a part of the path",
             "write the path without quotes",
@@ -150,13 +145,17 @@ class FileSource(Source):
             return f"file {self._path}"
         return f"the file at a path of {len(self._path)} characters (not shown because it may be a key)"
 
-    def _why_missing(self, path: str) -> str:
-        sign = platforms.variable_sign(path)
-        unset = f" ({sign} in it names no variable)" if sign else ""
-        return f"{self._where(path)} does not exist{unset}"
+    def advice(self) -> str:
+        return "store the key in that file, or correct the path"
 
     def __repr__(self) -> str:
         return f"file={self._where(self.path).removeprefix('file ')}"
+
+
+def _explain_variable(path: str) -> str:
+    """Return that an expanded path still has a variable in it; blank if it has none."""
+    sign = platforms.variable_sign(path)
+    return f" ({sign} in it names no variable)" if sign else ""
 
 
 def _has_existing_parent(path: str) -> bool:

@@ -59,7 +59,11 @@ class ProviderSource(Source):
             raise InvalidKeyError(f"{where} returned {kind}, not a key", "return a str, bytes in ASCII, or None")
         raise failure
 
+    def advice(self) -> str:
+        return "run it by hand to see what it returns"
+
     def where(self) -> str:
+        """Return the provider in words, as `Reading.where` has it."""
         # Not its repr, because that of a functools.partial shows the arguments.
         return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 

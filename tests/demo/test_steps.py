@@ -95,7 +95,7 @@ Its model is made up; the requests, the keys and TLS are real.
       401 Unauthorized: {"detail":"Unauthorized"}
 
 To try it yourself: python -m requests_bearer_env demo --serve
-All as it should be. Next: python -m requests_bearer_env check URL
+All as it should be. Next: python -m requests_bearer_env check --env NAME URL
 """
 
 

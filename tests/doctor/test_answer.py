@@ -26,7 +26,11 @@ CREDENTIAL = Credential(f"Bearer {KEY}")
 HTML = b"<!DOCTYPE html><title>Sign in</title>"
 
 CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
-DROPPED = "see whether a proxy in front of the server drops the Authorization header, by running check past the proxy"
+DROPPED = (
+    "see whether a proxy in front of the server drops the Authorization header, "
+    "by running check directly against the server behind the proxy"
+)
+COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 CORRECT_REQUEST = (
     "see the server's reason and its documentation; this request has no body, which some URLs need: "
     "to try the key alone, check a URL that does not"
@@ -34,6 +38,8 @@ CORRECT_REQUEST = (
 CORRECT_PATH = (
     "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
 )
+WAIT = "wait and send fewer requests; see the quota of the key"
+GATEWAY = "try again later; if it stays, see whether the server runs, and look into its log and the proxy's"
 TRY_AGAIN = "try again later; if it stays, look into the server's log"
 ANOTHER_URL = "check a URL for which the server asks for a key; if there is none, the server may run without one"
 NO_DIFFERENCE = "the key makes no difference, so this URL does not tell whether the key is right"
@@ -94,14 +100,15 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
         (answer(401), None, "fail", "401 Unauthorized: the server does not accept the key, or never sees it",
          f"{CHECK_KEY}; {DROPPED}"),
         (DATASETTE, DATASETTE, "fail",
-         ("403 Forbidden with and without the key: the server refuses the key, or the request for another "
-          'reason; it says "Permission denied"'),
+         ("403 Forbidden with and without the key: the server refuses the request, because of the key "
+          'or for another reason; it says "Permission denied"'),
          f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
         (answer(403), answer(401), "fail",
          ("403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
           "and refuses the key or what it is used for"),
          "check that it is the key for this server, and that it has the right that this URL needs"),
-        (answer(403), None, "fail", "403 Forbidden: the server refuses the key, or the request for another reason",
+        (answer(403), None, "fail",
+         "403 Forbidden: the server refuses the request, because of the key or for another reason",
          f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
         (answer(404, {"detail": "Not Found"}), answer(404, {"detail": "Not Found"}), "fail",
          ("404 Not Found with and without the key: the path does not exist, or the server hides it unless the "
@@ -137,9 +144,29 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
           "so the server was not reached"),
          "put them into the proxy's URL, in the variable HTTPS_PROXY"),
         (answer(429), answer(401), "fail",
-         ("429 Too Many Requests with the key and 401 Unauthorized without it: the rate limit or the quota is "
-          "used up, which does not tell whether the key is right"),
-         "wait and send fewer requests; see the quota of the key"),
+         ("429 Too Many Requests with the key and 401 Unauthorized without it: the server reads the key, "
+          "and the rate limit or the quota is used up"),
+         WAIT),
+        (answer(429, Retry_After="30"), answer(429), "fail",
+         ("429 Too Many Requests with and without the key: the rate limit or the quota is used up, which does not "
+          'tell whether the key is right; its Retry-After is "30"'),
+         WAIT),
+        (answer(429, {"error": "slow"}, Retry_After=f"\x1b[31m{KEY}"), None, "fail",
+         ("429 Too Many Requests: the rate limit or the quota is used up, which does not tell whether the key is "
+          'right; it says "slow"; its Retry-After is "?[31m***"'),
+         WAIT),
+        (answer(503, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), None, "fail",
+         ("503 Service Unavailable: the server fails, which says nothing about the key; "
+          'its Retry-After is "Wed, 21 Oct 2026 07:28:00 GMT"'),
+         TRY_AGAIN),
+        *((answer(status, Retry_After="5"), answer(status), "fail",
+           (f"{status} {HTTPStatus(status).phrase} with and without the key: the server fails, or the proxy in front "
+            "of it cannot reach it, which says nothing about the key"),
+           GATEWAY) for status in (502, 504)),
+        (answer(502), answer(401), "fail",
+         ("502 Bad Gateway with the key and 401 Unauthorized without it: the key is read, and the server fails or "
+          "the proxy in front of it cannot reach it"),
+         GATEWAY),
         (answer(503), answer(503), "fail",
          "503 Service Unavailable with and without the key: the server fails, which says nothing about the key",
          TRY_AGAIN),
@@ -211,7 +238,33 @@ def test_path_of_the_admin_key_names_it(path: str, body: object, remedy: str) ->
     """text-generation-webui answers the same to a wrong key and to the API key in the wrong place."""
     given = answer(401, body, f"https://tgw.local{path}")
     assert explained(given, given).remedy == remedy
-    assert explained(given, method="POST").remedy == remedy
+    assert explained(given, method="POST").remedy == f"{remedy}; {COMPARE}"
+
+
+@pytest.mark.parametrize(
+    ("status", "line", "remedy"),
+    [
+        (401, "the server does not accept the key, or never sees it", f"{CHECK_KEY}; {DROPPED}; {COMPARE}"),
+        (400, "the server refuses the key or the request", CORRECT_REQUEST),
+        (404, "the path does not exist, or the server hides it unless the key is right", CORRECT_PATH),
+        (200, "the server accepts the key, or does not read it", ""),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_single_answer_says_why_it_is_single(method: str, status: int, line: str, remedy: str) -> None:
+    """Nothing that may change something is sent twice, so a comparison takes another URL."""
+    check = explained(answer(status), method=method)
+    name = f"{status} {HTTPStatus(status).phrase}"
+    assert check.detail == (
+        f"{method} answered {name} (sent with the key only, because {method} may change something): {line}"
+    )
+    assert check.remedy == remedy
+
+
+def test_method_that_changes_nothing_needs_no_reason() -> None:
+    """OPTIONS is safe, and says nothing about the key."""
+    line = "OPTIONS answered 401 Unauthorized: the server does not accept the key, or never sees it"
+    assert explained(answer(401), method="OPTIONS").detail == line
 
 
 def test_other_scheme_is_part_of_the_remedy() -> None:
@@ -243,7 +296,10 @@ def test_refresh_on_names_a_refusal() -> None:
 
 WEB_PAGE = (
     "the answer is a web page, perhaps a login page, instead of an API's answer",
-    "correct the URL: APIs often have a path of their own, such as /v1/models or /api/",
+    (
+        "correct the URL, because APIs often have a path of their own, such as /v1/models or /api/; "
+        "or see whether a proxy shows a login or maintenance page"
+    ),
 )
 ERROR_INSIDE = (
     "the answer reports an error although its status is 2xx",
@@ -307,6 +363,7 @@ def test_error_without_the_key_proves_the_key() -> None:
 # 405
 
 
+TAKES_GET = "check a URL of the same server that takes GET, such as /v1/models"
 MAYBE_NOT_READ = "; the server may not have read the key"
 
 
@@ -321,13 +378,15 @@ MAYBE_NOT_READ = "; the server may not have read the key"
             f"allows DELETE and OPTIONS and POST, not GET{MAYBE_NOT_READ}",
             "try --method POST",
         ),
-        ("PUT", 405, f"allows PUT, not GET{MAYBE_NOT_READ}", "try --method PUT"),
+        ("PUT", 405, f"allows PUT, not GET{MAYBE_NOT_READ}", TAKES_GET),
+        ("PUT, DELETE", 405, f"allows PUT and DELETE, not GET{MAYBE_NOT_READ}", TAKES_GET),
+        ("OPTIONS, HEAD", 405, f"allows OPTIONS and HEAD, not GET{MAYBE_NOT_READ}", TAKES_GET),
         ("", 405, f"does not allow GET{MAYBE_NOT_READ}", "try another method, such as --method POST"),
         ("\x1b[31mRED", 405, f"does not allow GET{MAYBE_NOT_READ}", "try another method, such as --method POST"),
     ],
 )
 def test_405_names_the_methods(allow: str, without: int, line: str, remedy: str) -> None:
-    """The server says which method to try; DELETE is not the first suggestion."""
+    """Of those, GET and POST are suggested: the others prove nothing, or may change something."""
     check = explained(answer(405, Allow=allow), answer(without))
     assert check.detail.partition(": ")[2] == f"the URL {line}"
     assert (check.status, check.remedy) == ("fail", remedy)
@@ -338,6 +397,14 @@ def test_405_without_allow_suggests_post() -> None:
     check = explained(answer(405), wording=PYTHON)
     assert check.remedy == "try another method, such as method='POST'"
     assert explained(answer(405, Allow="POST"), wording=PYTHON).remedy == "try method='POST'"
+
+
+@pytest.mark.parametrize("path", ["", "/", "?page=1"])
+@pytest.mark.parametrize(("allow", "more"), [("OPTIONS", ""), ("", ""), ("POST", ", or try --method POST")])
+def test_405_without_a_path_asks_for_one(path: str, allow: str, more: str) -> None:
+    """text-generation-webui answers so to a URL that has only a host."""
+    check = explained(answer(405, url=f"http://127.0.0.1:5000{path}", Allow=allow))
+    assert check.remedy == f"add the API's path to the URL, such as /v1/models{more}"
 
 
 MISSPELLED = "check the spelling of GTE, which the server may not know; or try "
@@ -368,8 +435,8 @@ def test_misspelled_method_is_named(given: Answer, line: str, remedy: str) -> No
 
 def test_501_to_a_known_method_is_a_failure() -> None:
     """It is the server that lacks something."""
-    line = "POST answered 501 Not Implemented: the server fails, which says nothing about the key"
-    assert explained(answer(501), method="POST") == ("request", "fail", line, TRY_AGAIN)
+    line = "OPTIONS answered 501 Not Implemented: the server fails, which says nothing about the key"
+    assert explained(answer(501), method="OPTIONS") == ("request", "fail", line, TRY_AGAIN)
 
 
 # The server's reason

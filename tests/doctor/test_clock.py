@@ -11,7 +11,9 @@ from requests_bearer_env.doctor.clock import check_clock
 NOW = 1_800_000_000.0
 
 OK = ("clock", "ok", "within 30 s of the answer's Date", "")
-SET_IT = "set it by NTP, because keys with a lifetime are refused early or late; or tell the server's owner"
+SET_IT = (
+    "set it by NTP, because keys with a lifetime are refused too early or accepted too late; or tell the server's owner"
+)
 NO_DATE = ("clock", "warn", "the server's Date header is not a date", "tell the server's owner")
 
 

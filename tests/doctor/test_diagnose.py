@@ -43,8 +43,8 @@ def test_missing_key_is_the_only_line() -> None:
     assert checks[-1].detail == "there is no key to send; failed: key"
 
 
-def test_verdict_names_the_worst_lines(tmp_path: Path) -> None:
-    """Warnings are named only if nothing fails."""
+def test_verdict_names_failures_and_warnings(tmp_path: Path) -> None:
+    """A warning may be about the cause of a failure, such as a file that is never updated."""
     path = tmp_path / "key"
     path.write_text("changeme")
     os.utime(path, (0, 0))
@@ -52,8 +52,9 @@ def test_verdict_names_the_worst_lines(tmp_path: Path) -> None:
     sentence = "the key can be sent; give a URL to see whether the server accepts it; see: key, file"
     assert checks[-1] == ("verdict", "warn", sentence, "")
     path.write_text(jwt({"exp": 1}).removeprefix("Bearer "))
+    os.utime(path, (0, 0))
     checks = diagnose(BearerEnvAuth(file=path))
-    sentence = "the key can be sent; give a URL to see whether the server accepts it; failed: jwt"
+    sentence = "the key can be sent; give a URL to see whether the server accepts it; failed: jwt; see: file"
     assert checks[-1] == ("verdict", "fail", sentence, "")
 
 

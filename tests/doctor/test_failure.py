@@ -127,9 +127,13 @@ ADD_ISSUER = (
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
-        (9, "see whether this machine's clock is slow"),
-        (10, "have it renewed; if it was, see whether this machine's clock is fast"),
-        (18, "get that certificate from the server's owner and add it there"),
+        (
+            18,
+            (
+                "get that certificate from the server's owner, put it and the present ones into one file, "
+                "and name that file in REQUESTS_CA_BUNDLE"
+            ),
+        ),
         (19, "add that CA's certificate there; if the server has none, a proxy replaces it"),
         (20, ADD_ISSUER),
         (21, ADD_ISSUER),
@@ -137,15 +141,15 @@ ADD_ISSUER = (
     ],
 )
 def test_file_of_cas_is_named_where_it_counts(code: int, remedy: str) -> None:
-    """Requests trusts the CAs in that file alone, so the CA may be missing there, or be what has expired."""
+    """Requests trusts the CAs in that file alone, so the CA may be missing there."""
     detail = explain_failure(unverified(code), 1)[0]
     told = f"{detail}; {BUNDLE} is used instead of requests' own public CAs", remedy
     assert explain_failure(unverified(code), 1, BUNDLE) == told
 
 
-@pytest.mark.parametrize("code", [62, 64])
-def test_file_of_cas_does_not_matter_for_a_name(code: int) -> None:
-    """The certificate was verified, and is for another host."""
+@pytest.mark.parametrize("code", [9, 10, 62, 64])
+def test_file_of_cas_does_not_matter_for_dates_and_names(code: int) -> None:
+    """No other CA would make the certificate valid now, or for this host."""
     assert explain_failure(unverified(code), 1, BUNDLE) == explain_failure(unverified(code), 1)
 
 

@@ -22,6 +22,7 @@ MODE_0600 = "" if os.name == "nt" else "mode 0600, "
 
 ROTATE = "rotate the key: have a new one issued, store it there, and have the old one revoked"
 MOUNT_ALL = "mount the whole volume or directory (in Kubernetes: without subPath) instead of the file"
+RECREATE = f"create the container anew (docker compose up --force-recreate); for the next rotation, {MOUNT_ALL}"
 KUBERNETES = "in the pod's specification, set defaultMode: 0440 for the volume, and fsGroup in securityContext"
 OWNER_AND_GROUP = "have its owner, or root, make it readable by its owner and its group only: chmod 640 {path}"
 RUN_AS = "run the check as the user of the service, or give that user the right to read the file"
@@ -135,7 +136,7 @@ def test_mounted_secret_may_be_readable(mode: int, key_file: KeyFile, monkeypatc
     """A container's configuration decides who reads its secrets, so only their age is checked."""
     path = key_file(mode=mode, days=1)
     monkeypatch.setattr(file, "_MOUNTED", (f"{path.parent}/",))
-    detail = f"{path}: mode {mode:04o} where secrets are mounted, unchanged for 24 hours"
+    detail = f"{path}: mode {mode:04o}, as mounted secrets have, unchanged for 24 hours"
     assert line_about(path) == ("file", "ok", detail, "")
     assert line_about(path, 0.5) == ("file", "warn", detail, ROTATE)
 
@@ -147,7 +148,7 @@ def test_volume_of_kubernetes_is_known(key_file: KeyFile, tmp_path: Path) -> Non
     (tmp_path / "..data").symlink_to("..2026_05_01_12_00_00.1234567")
     (tmp_path / "tgw").symlink_to("..data/key")
     path = tmp_path / "tgw"
-    assert line_about(path) == ("file", "ok", f"{path}: mode 0644 where secrets are mounted, unchanged for 0 s", "")
+    assert line_about(path) == ("file", "ok", f"{path}: mode 0644, as mounted secrets have, unchanged for 0 s", "")
 
 
 @pytest.mark.posix("modes of files")
@@ -240,7 +241,17 @@ def test_mount_that_is_never_updated_warns(root: str, words: str, key_file: KeyF
         "broken\n"
     )
     detail = f"{path}: mode 0600, unchanged for 0 s" + (f"; {words}" if words else "")
-    assert line_about(path) == ("file", "warn" if words else "ok", detail, MOUNT_ALL if words else "")
+    remedy = {DELETED: RECREATE, SUBPATH: MOUNT_ALL, "": ""}[words]
+    assert line_about(path) == ("file", "warn" if words else "ok", detail, remedy)
+
+
+@pytest.mark.posix("mounts")
+def test_mode_of_a_replaced_file_needs_no_change(key_file: KeyFile) -> None:
+    """The remedy is about the mount alone, because the container's file is to go."""
+    path = key_file(mode=0o644, days=100)
+    Path(file._MOUNTINFO).write_text(f"35 21 0:31 /home/user/key//deleted {path} rw - tmpfs tmpfs rw\n")
+    detail = f"{path}: mode 0644, open to every user, unchanged for 100 days; {DELETED}"
+    assert line_about(path) == ("file", "warn", detail, f"{RECREATE}; {ROTATE}")
 
 
 @pytest.mark.posix("mounts")
@@ -249,7 +260,7 @@ def test_mode_of_a_kubernetes_mount_is_the_pods(key_file: KeyFile, other_user: N
     path = key_file(mode=0o644)
     Path(file._MOUNTINFO).write_text(f"35 21 0:31 /volume-subpaths/tgw/main/0 {path} rw - tmpfs tmpfs rw\n")
     detail = f"{path}: mode 0644, open to every user, unchanged for 0 s; {SUBPATH}"
-    assert line_about(path) == ("file", "warn", detail, f"{KUBERNETES}; {MOUNT_ALL}")
+    assert line_about(path) == ("file", "warn", detail, f"{MOUNT_ALL}; {KUBERNETES}")
 
 
 def test_system_without_mountinfo_says_nothing(key_file: KeyFile) -> None:

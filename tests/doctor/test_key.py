@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 from requests_bearer_env import BearerEnvAuth, command
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.doctor import Check
-from requests_bearer_env.doctor.key import KeyFound, check_header, find_key
+from requests_bearer_env.doctor.key import KeyFound, check_header, find_key, suspicion
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON
 from tests.helpers import KEY, OTHER_KEY, make_program
 
-STORE_IT = "store the key there, or name the source that has it"
+SET_IT = "set it before the program starts, or name the file that has the key in TGW_API_KEY_FILE"
 
 
 def found(auth: BearerEnvAuth) -> KeyFound:
@@ -43,6 +44,17 @@ def test_end_of_a_short_key_is_not_shown(length: int, ending: str, monkeypatch: 
     assert key_line(key, monkeypatch) == ("key", "ok", detail, "")
 
 
+@pytest.mark.parametrize(
+    ("length", "status", "words", "remedy"),
+    [(length, "warn", "; it is shorter than keys commonly are", "see whether it is whole") for length in (1, 7)]
+    + [(8, "ok", "", "")],
+)
+def test_short_key_warns(length: int, status: str, words: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been cut, or be the key that somebody chose for text-generation-webui."""
+    detail = f"environment variable BEARER_TOKEN: {length} characters{words}"
+    assert key_line("qwertzuiop"[:length], monkeypatch) == ("key", status, detail, remedy)
+
+
 def test_source_without_a_key_is_passed_over(tmp_path: Path) -> None:
     """The next source is read, as for a request."""
     path = tmp_path / "key"
@@ -59,7 +71,7 @@ def test_missing_key_names_every_source() -> None:
         "returned no key"
     )
     assert found(BearerEnvAuth("TGW_API_KEY", provider=lambda: None)) == (
-        Check("key", "fail", detail, STORE_IT),
+        Check("key", "fail", detail, "store the key in one of these places"),
         None,
         None,
     )
@@ -71,7 +83,8 @@ def test_home_of_a_missing_file_is_named(source: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HIDDEN", "hunter2")
     monkeypatch.setenv("BEARER_TOKEN_FILE", "~/$HIDDEN/key")
     detail = found(BearerEnvAuth(file="~/$HIDDEN/key") if source == "file" else BearerEnvAuth()).check.detail
-    assert detail.endswith(f"file ~/$HIDDEN/key does not exist; ~ is {Path.home()} here")
+    path = "file ~/$HIDDEN/key" if source == "file" else "the file that BEARER_TOKEN_FILE names, ~/$HIDDEN/key,"
+    assert detail == f"no key found because {path} does not exist; ~ is {Path.home()} here"
 
 
 @pytest.mark.parametrize("path", ["no/~/key", "~no-such-user/key", "~nosuchuser/key", "~abcdefgh", "/no/key"])
@@ -168,8 +181,19 @@ def test_another_key_in_a_later_source_warns(key_env: str, tmp_path: Path) -> No
         f"environment variable TGW_API_KEY: {len(KEY)} characters, ending in WXYZ; "
         f"another key is in file {path}, which is not used"
     )
-    assert check == ("key", "warn", detail, "if the other key is the newer one, remove this one")
+    assert check == ("key", "warn", detail, "if the other key is the newer one, unset TGW_API_KEY")
     assert (credential, read) == (f"Bearer {KEY}", None)
+
+
+def test_another_key_in_a_later_file_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that names the first file is the one to unset."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(KEY)
+    second.write_text(OTHER_KEY)
+    monkeypatch.setenv("TGW_API_KEY_FILE", str(first))
+    check = found(BearerEnvAuth("TGW_API_KEY", file=second)).check
+    assert check.detail.endswith(f"; another key is in file {second}, which is not used")
+    assert check.remedy == "if the other key is the newer one, unset TGW_API_KEY_FILE"
 
 
 @pytest.mark.parametrize("text", [KEY, f"{KEY}\n", "", '"quoted"'])
@@ -185,33 +209,56 @@ def test_later_source_without_another_key_is_ok(text: str, key_env: str, tmp_pat
 
 DOTENV = (
     "no key found because TGW_API_KEY is not set in this process's environment; "
-    "the file .env in this directory has that variable, but nothing has loaded the file"
+    "the file .env {} has a line for that variable"
 )
+LOADED = "; if that is done, look at the quotes in that line"
 
 
 @pytest.mark.parametrize(
     "text",
     ["TGW_API_KEY=x\n", "A=1\r\n  export TGW_API_KEY = x", "# a comment\nTGW_API_KEY=", f"\ufeff\nTGW_API_KEY={KEY}"],
 )
-def test_dotenv_that_was_not_loaded_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable in .env is not set unless a program loads the file."""
+@pytest.mark.parametrize("place", ["in this directory", "beside the main script"])
+def test_dotenv_with_the_variable_is_named(
+    text: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program may not have loaded the file, or python-dotenv may not have understood the line."""
     (tmp_path / ".env").write_bytes(text.encode())
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path if place == "in this directory" else tmp_path / "elsewhere")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False)
+    detail = DOTENV.format(place)
     sources = BearerEnvAuth("TGW_API_KEY").sources.each
-    python = "call load_dotenv() of python-dotenv before the first request"
-    assert find_key(sources, PYTHON).check == ("key", "fail", DOTENV, python)
-    shell = "load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]"
-    assert find_key(sources, COMMAND_LINE).check == ("key", "fail", DOTENV, shell)
+    python = f"call load_dotenv() of python-dotenv before the first request{LOADED}"
+    assert find_key(sources, PYTHON).check == ("key", "fail", detail, python)
+    shell = f"load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]{LOADED}"
+    assert find_key(sources, COMMAND_LINE).check == ("key", "fail", detail, shell)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "TGW_API_KEY_2=x", "#TGW_API_KEY=x", "MY_TGW_API_KEY=x", "\0" * 70000 + "\nTGW_API_KEY=x"]
+    "text", ["", "TGW_API_KEY_OF_MINE=x", "#TGW_API_KEY=x", "MY_OWN_TGW_API_KEY=x", "\0" * 70000 + "\nTGW_API_KEY=x"]
 )
 def test_dotenv_without_the_variable_is_not_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other variables and comments do not count, and at most 64 KiB are read."""
     (tmp_path / ".env").write_text(text)
     monkeypatch.chdir(tmp_path)
-    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
+    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == SET_IT
+
+
+def test_similar_name_in_dotenv_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name may be misspelled in the program, or in the file."""
+    (tmp_path / ".env").write_text("TGW_API_KEYS=x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    assert found(BearerEnvAuth("TGW_API_KEY")).check == (
+        "key",
+        "fail",
+        (
+            "no key found because TGW_API_KEY is not set in this process's environment "
+            "(TGW_API_KEYS is in the file .env in this directory)"
+        ),
+        "correct the variable's name",
+    )
 
 
 @pytest.mark.posix("named pipes")
@@ -219,7 +266,7 @@ def test_dotenv_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytes
     """Opening a pipe of that name would block."""
     os.mkfifo(tmp_path / ".env")
     monkeypatch.chdir(tmp_path)
-    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == STORE_IT
+    assert found(BearerEnvAuth("TGW_API_KEY")).check.remedy == SET_IT
 
 
 # Values that may be a key, but look like a mistake
@@ -310,8 +357,9 @@ def test_value_that_may_be_a_key_warns(mistake: tuple[str, str], keys: str, monk
     ],
 )  # fmt: skip
 def test_key_that_only_resembles_a_mistake_is_ok(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frequent false warnings would be ignored."""
-    assert key_line(key, monkeypatch).status == "ok"
+    """Frequent false warnings would be ignored; a short key warns for another reason."""
+    assert suspicion(Credential(f"Bearer {key}")) is None
+    assert len(key) < 8 or key_line(key, monkeypatch).status == "ok"
 
 
 @pytest.mark.parametrize(

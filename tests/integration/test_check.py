@@ -9,6 +9,7 @@ import os
 import shlex
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose, url
 from requests_bearer_env.doctor.budget import Budget
+from requests_bearer_env.doctor.environment import check_proxy
 from requests_bearer_env.doctor.examination import examine
 from requests_bearer_env.errors import COMMAND_LINE
 from tests.helpers import KEY, OTHER_KEY, Serve, always, authorizations, keyed
@@ -174,7 +176,10 @@ def test_safe_method_is_sent_twice(method: str, serve: Serve) -> None:
 def test_unsafe_method_is_sent_once(method: str, serve: Serve) -> None:
     """A method that changes something is not repeated, so less is known."""
     server = serve(keyed(KEY))
-    line = f"{method.upper()} answered 200 OK: the server accepts the key, or does not read it"
+    line = (
+        f"{method.upper()} answered 200 OK (sent with the key only, because {method.upper()} may change something): "
+        "the server accepts the key, or does not read it"
+    )
     assert checked(server.url(), method=method)["request"] == ("request", "ok", line, "")
     assert [request.method for request in server.seen] == [method.upper()]
 
@@ -256,7 +261,7 @@ def unreached(target: str, **options: Any) -> tuple[str, str]:
 def test_expired_certificate_fails(serve: Serve) -> None:
     """The request with the key is not sent."""
     server = serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1))
-    assert unreached(server.url())[0] == f"the server's certificate has expired{only_cas_in()}"
+    assert unreached(server.url())[0] == "the server's certificate has expired"
     assert server.seen == []
 
 
@@ -368,7 +373,10 @@ def test_self_signed_certificate_fails(tmp_path: Path, monkeypatch: pytest.Monke
     seen = refused(make_certificate(tmp_path, self_signed=True), monkeypatch)
     assert seen == (
         f"the server's certificate is self-signed, so nothing proves whose it is{only_cas_in()}",
-        "get that certificate from the server's owner and add it there",
+        (
+            "get that certificate from the server's owner, put it and the present ones into one file, "
+            "and name that file in REQUESTS_CA_BUNDLE"
+        ),
     )
 
 
@@ -539,8 +547,8 @@ def test_plain_http_is_refused(serve: Serve) -> None:
     """The check refuses such a URL with the same words as a request does."""
     server = serve(keyed(KEY), tls=False)
     detail, remedy = unreached(server.url())
-    assert detail.endswith("because plain HTTP shows it to everyone on the network path")
-    assert remedy == "use https://, or, if you trust that path, allow_http=['localhost']"
+    assert detail.endswith("because plain HTTP must be allowed by name")
+    assert remedy == "use allow_http=['localhost'], or https:// if the server speaks TLS"
     assert server.seen == []
 
 
@@ -723,7 +731,7 @@ def test_key_that_is_gone_at_the_request_fails(serve: Serve) -> None:
         "request"
     ]
     detail = "no key found because provider <lambda> returned no key"
-    assert request == ("request", "fail", detail, "store the key there, or name the source that has it")
+    assert request == ("request", "fail", detail, "run it by hand to see what it returns")
     assert server.seen == []
 
 
@@ -813,6 +821,14 @@ def test_clock_is_that_of_the_answer(raw: RawServe) -> None:
     assert "clock" not in checked(raw(b"HTTP/1.1 200 OK\r\n\r\n").url())
 
 
+@pytest.mark.parametrize(("ahead", "words"), [(1200, ", but the clocks differ; failed: clock"), (60, "; see: clock")])
+def test_verdict_on_a_wrong_clock_is_consistent(ahead: int, words: str, raw: RawServe) -> None:
+    """The server accepts the key, and yet the check fails: the sentence says why."""
+    server = raw(b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % date(ahead))
+    verdict = diagnose(BearerEnvAuth("TGW_API_KEY"), server.url(), method="POST")[-1]
+    assert verdict.detail == f"the server accepts the key, or does not read it{words}"
+
+
 # netrc and proxy
 
 
@@ -851,16 +867,30 @@ def test_broken_netrc_warns(text: bytes, serve: Serve, home: Path) -> None:
     assert check[1:] == ("warn", "the netrc file cannot be read", "correct it, or set session.trust_env = False")
 
 
-def test_proxy_is_told(serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that lets the request through is shown, without its password."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        *(pytest.param(name, marks=pytest.mark.posix("lower case")) for name in ("https_proxy", "all_proxy")),
+    ],
+)
+def test_proxy_is_told(name: str, serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that lets the request through is shown with its variable, without its password."""
     address = tunnel.url().removeprefix("http://").rstrip("/")
-    monkeypatch.setenv("HTTPS_PROXY", f"http://user:hunter2@{address}")
+    monkeypatch.setenv(name, f"http://user:hunter2@{address}")
     server = serve(keyed(KEY))
     found = checked(server.url())
     assert found["url"].detail.endswith(": a proxy is used, so only the request shows whether the server is reached")
     assert found["request"].status == "ok"
-    assert found["proxy"] == Check("proxy", "ok", f"the environment routes this URL through the proxy {address}")
+    assert found["proxy"] == Check("proxy", "ok", f"{name} routes this URL through the proxy {address}")
     assert "hunter2" not in repr(found)
+
+
+def test_proxy_of_the_system_has_no_variable() -> None:
+    """Windows and macOS have proxy settings of their own."""
+    detail = "the environment routes this URL through the proxy proxy.example:3128"
+    assert check_proxy("https://a.example/", "http://proxy.example:3128", answered=True) == ("proxy", "ok", detail, "")
 
 
 def test_wrong_certificate_behind_a_proxy_is_told(
@@ -869,7 +899,7 @@ def test_wrong_certificate_behind_a_proxy_is_told(
     """The server's certificate is not the proxy's fault."""
     monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
     found = checked(serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1)).url())
-    assert found["request"].detail == f"GET: the server's certificate has expired{only_cas_in()}"
+    assert found["request"].detail == "GET: the server's certificate has expired"
     assert found["proxy"].status == "warn"
 
 
@@ -923,15 +953,17 @@ def test_no_proxy_is_heeded(serve: Serve, unused_port: int, monkeypatch: pytest.
 def test_command_in_the_log_finds_out_why(
     tls: bool, serve: Serve, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It checks the key and the URL of the request that was refused."""
+    """It checks the key and the URL of the request that was refused, and changes nothing there."""
     caplog.set_level(logging.INFO, "requests_bearer_env")
     server = serve(keyed(OTHER_KEY), tls=tls)
     auth = BearerEnvAuth("TGW_API_KEY", allow_http="localhost")
-    assert requests.post(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
-    words = shlex.split(caplog.messages[0].partition("run python -m requests_bearer_env ")[2])
-    assert main(words) == 1
-    assert "FAIL  request  POST answered 401 Unauthorized: " in capsys.readouterr().out
-    assert [(request.method, request.target) for request in server.seen] == [("POST", "/v1/a%20b")] * 2
+    assert requests.delete(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
+    python, _, *words = shlex.split(caplog.messages[0].partition(" why, run ")[2])
+    assert python == sys.executable
+    assert main(words[1:]) == 1
+    assert "FAIL  request  GET answered 401 Unauthorized with and without the key: " in capsys.readouterr().out
+    assert [request.target for request in server.seen] == ["/v1/a%20b"] * 3
+    assert [request.method for request in server.seen] == ["DELETE", "GET", "GET"]
 
 
 # The key is shown nowhere

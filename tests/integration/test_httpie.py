@@ -114,14 +114,14 @@ def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
             ["-a", "NO_KEY"],
             (
                 "MissingKeyError: no key found because NO_KEY is not set in this process's environment: "
-                "store the key there, or name the source that has it"
+                "set it before the program starts, or name the file that has the key in NO_KEY_FILE"
             ),
         ),
         (
             ["-a", "@~/no/such/key"],
             (
                 "MissingKeyError: no key found because file ~/no/such/key does not exist: "
-                "store the key there, or name the source that has it"
+                "store the key in that file, or correct the path"
             ),
         ),
         (
@@ -135,7 +135,7 @@ def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
             [],
             (
                 "MissingKeyError: no key found because BEARER_TOKEN is not set in this process's environment: "
-                "store the key there, or name the source that has it"
+                "name another variable with -a NAME, or set this one before the program starts"
             ),
         ),
     ],
@@ -150,7 +150,7 @@ def test_an_error_is_one_line(arguments: list[str], message: str, server: Server
     assert server.seen == []
 
 
-LOCAL_ONLY = "use https://, or, if you trust that path, -A bearer-env-local (this machine only)"
+LOCAL_ONLY = "use -A bearer-env-local (this machine only), or https:// if the server speaks TLS"
 
 
 def test_plain_http_is_refused(serve: Serve, http: Http, key_env: str) -> None:
@@ -188,7 +188,7 @@ def test_another_machine_is_not_local(host: str, key_env: str) -> None:
     request = requests.Request("GET", f"http://{host}/").prepare()
     with pytest.raises(InsecureTransportError) as caught:
         request.prepare_auth(plugin.get_auth())
-    assert caught.value.remedy == LOCAL_ONLY
+    assert caught.value.remedy == "use https://, or, if you trust that path, -A bearer-env-local (this machine only)"
     assert caught.value.request is request
     assert "Authorization" not in request.headers
 

@@ -157,7 +157,7 @@ def test_a_mount_without_a_key_leaves_the_401(
     assert session.get(here.url()).status_code == 401
     origin = there.url(host=THERE).rstrip("/")
     reason = "no key found because NO_KEY is not set in this process's environment"
-    remedy = "store the key there, or name the source that has it"
+    remedy = "set it before the program starts, or name the file that has the key in NO_KEY_FILE"
     assert caplog.messages == [f"{origin} answered 401, and asking for the key again failed: {reason}: {remedy}"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
 
