@@ -201,7 +201,7 @@ def _statuses(refresh_on: Iterable[int] | int) -> frozenset[int]:
         raise TypeError(f"refresh_on= is {type(given).__name__}: give statuses such as (401, 403)")
     statuses = frozenset(given)
     if not all(type(status) is int for status in statuses):
-        raise TypeError("refresh_on= has an item that is no int: give statuses such as (401, 403)")
+        raise TypeError("refresh_on= has an item that is not an int: give statuses such as (401, 403)")
     if not statuses or not all(400 <= status <= 599 for status in statuses):
         raise ValueError(
             "refresh_on= is empty or has a status that is not from 400 to 599: give statuses such as (401, 403)"

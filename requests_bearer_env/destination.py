@@ -198,13 +198,13 @@ class Destination:
                 why, remedy = "must be allowed by name", "use {allow_http}, or https:// if the server speaks TLS"
             else:
                 why = "shows it to everyone on the network path"
-                remedy = "use https://, or, if you trust that path, {allow_http}"
+                remedy = "use https://{or_trust_path}"
             raise InsecureTransportError(
                 f"the key was not sent to {origin} because plain HTTP {why}", remedy, host=host
             )
         if self.hosts is not None and not self.hosts.matches(origin):
             raise UntrustedHostError(
-                f"the key was not sent to {origin} because it is bound to {', '.join(self.hosts.patterns)}",
+                f"the key was not sent to {origin} because the key is bound to {', '.join(self.hosts.patterns)}",
                 "correct the URL, or name the host with {hosts} if the key belongs there",
             )
         if origin.scheme != "https" and select_proxy(str(url), get_environ_proxies(str(url))):

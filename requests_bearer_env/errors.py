@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Wording(NamedTuple):
     """The names of options in the remedies of one user interface, and how its users load a ``.env`` file.
 
-    ``{host}`` is replaced by the host that the remedy is about.
+    ``{host}`` is replaced by the host that the remedy is about. ``or_trust_path`` is the end of a sentence: how to
+    allow plain HTTP to a host other than this machine. It is blank if no option does.
     """
 
     env: str
@@ -38,6 +39,7 @@ class Wording(NamedTuple):
     provider: str
     hosts: str
     allow_http: str
+    or_trust_path: str
     load_dotenv: str
 
 
@@ -48,11 +50,26 @@ PYTHON = Wording(
     provider="provider=",
     hosts="hosts=",
     allow_http="allow_http=['{host}']",
+    or_trust_path=", or, if you trust that path, allow_http=['{host}']",
     load_dotenv="call load_dotenv() of python-dotenv before the first request",
 )
-COMMAND_LINE = Wording("--env NAME", "--file", "--command", "--host", "--allow-http {host}", _DOTENV)
+COMMAND_LINE = Wording(
+    env="--env NAME",
+    file="--file",
+    provider="--command",
+    hosts="--host",
+    allow_http="--allow-http {host}",
+    or_trust_path=", or, if you trust that path, --allow-http {host}",
+    load_dotenv=_DOTENV,
+)
 HTTPIE = Wording(
-    "-a NAME", "-a @PATH", "provider= in Python", "hosts= in Python", "-A bearer-env-local (this machine only)", _DOTENV
+    env="-a NAME",
+    file="-a @PATH",
+    provider="provider= in Python",
+    hosts="hosts= in Python",
+    allow_http="-A bearer-env-local (this machine only)",
+    or_trust_path="",
+    load_dotenv=_DOTENV,
 )
 
 

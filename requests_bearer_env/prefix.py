@@ -86,7 +86,7 @@ def parse_prefix(what: str, url: object) -> Prefix:
     if origin is None:
         raise ValueError(f"{what} is not an http or https URL with a host: write it like https://api.example.com/v1/")
     if re.search(r"[?#@]", url):
-        raise ValueError(f"{what} has a query, a fragment or a user: give scheme, host and path alone")
+        raise ValueError(f"{what} contains ?, # or @: give scheme, host and path alone")
     path = _split_path(urlsplit(str(prepared)).path)
     if _READ_DIFFERENTLY.search("/".join(path)):
         raise ValueError(f"{what} has a path that servers read differently: write it without %, ;, \\ and //")

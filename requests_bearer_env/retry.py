@@ -134,7 +134,7 @@ class Retry:
         if not trusted or (not url.startswith("https:") and select_proxy(url, kwargs.get("proxies"))):
             # Remove the hook for the rest of the chain, because an untrusted server chooses the next URL.
             request.hooks = replace_hook(request.hooks)
-            _log.debug("%s gets no key: it is not where the key may go", origin_of(url))
+            _log.debug("%s gets no key: the key may not be sent there, or not through this proxy", origin_of(url))
             return None
         may_handle = self._may_handle(request, redirected=self._take_target(url))
         if may_handle:
@@ -226,13 +226,13 @@ class Retry:
         """Resend the request of a response with another key; return None if it cannot be sent again."""
         status, origin = response.status_code, origin_of(response.request.url)
         if getattr(response, "connection", None) is None:
-            _log.warning("the %s of %s stands: this transport adapter cannot send a request again", status, origin)
+            _log.warning("keeping the %s from %s: this transport adapter cannot send a request again", status, origin)
             return None
         request = response.request.copy()
         request.headers["Authorization"] = credential
         request.hooks = replace_hook(request.hooks, Retry(self.trust, auth, request.url, credential, self._replay))
         if not rewind(request.body, self._replay):
-            _log.warning("the %s of %s stands: the request's body cannot be sent twice", status, origin)
+            _log.warning("keeping the %s from %s: the request's body cannot be sent twice", status, origin)
             return None
         _log.debug("%s answered %s, and the key has changed: sending the request once more", origin, status)
         if not kwargs.get("stream"):

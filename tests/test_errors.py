@@ -50,6 +50,12 @@ def test_a_message_is_problem_and_remedy() -> None:
             "give --allow-http a.example",
             "give -A bearer-env-local (this machine only)",
         ),
+        (
+            "use https://{or_trust_path}",
+            "use https://, or, if you trust that path, allow_http=['a.example']",
+            "use https://, or, if you trust that path, --allow-http a.example",
+            "use https://",
+        ),
     ],
 )
 def test_a_remedy_names_the_readers_options(remedy: str, python: str, command_line: str, httpie: str) -> None:

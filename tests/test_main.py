@@ -415,7 +415,7 @@ def test_remedies_name_options(capsys: Capture) -> None:
     """A remedy names the option of the command line, and not the argument of Python."""
     assert main(["check", "https://a.example/", "--env", "TGW_API_KEY", "--host", "api.example.com"]) == 1
     assert (
-        "FAIL  url      the key was not sent to https://a.example because it is bound to api.example.com\n"
+        "FAIL  url      the key was not sent to https://a.example because the key is bound to api.example.com\n"
         "               correct the URL, or name the host with --host if the key belongs there\n"
     ) in capsys.readouterr().out
     assert main(["check", "http://127.0.0.1:5000/", "--env", "TGW_API_KEY"]) == 1
@@ -466,7 +466,7 @@ NOT_SHOWN = "(not shown, as a key may be among them)"
         pytest.param(["--command", "'"], BLANK, marks=pytest.mark.posix("quotes that must be closed")),
         (
             ["--command", '"" x'],
-            "the command has no program, or has a NULL in it: give a list of the program and its arguments",
+            "the command has no program, or has a NUL character in it: give a list of the program and its arguments",
         ),
         (["--method", "G3T"], "the method is not a word of letters: give GET, POST or the like"),
         (["--method", ""], "the method is not a word of letters: give GET, POST or the like"),
@@ -482,7 +482,7 @@ NOT_SHOWN = "(not shown, as a key may be among them)"
                 "put the key into a variable and give that variable's name, or name a file with --file"
             ),
         ),
-        (["--file", " "], "--file is blank or has a NULL in it: give the path of the key's file"),
+        (["--file", " "], "--file is blank or has a NUL character in it: give the path of the key's file"),
         (
             ["--host", "a.example", "--host", "https://b.example/"],
             "--host item 2 is a URL, not a host: give its host alone, such as api.example.com",

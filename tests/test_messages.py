@@ -68,14 +68,14 @@ NO_HOST = "hosts= item 2 is not a host: write it like api.example.com, *.example
 NO_HTTP_HOST = "allow_http= item 1 is not a host: write it like localhost or 127.0.0.1"
 WILDCARD = "allow_http= item 1 is a wildcard: name each host that may be reached by plain HTTP, such as 127.0.0.1"
 NOT_A_URL = "prefix 1 is not an http or https URL with a host: write it like https://api.example.com/v1/"
-NOT_PLAIN = "prefix 1 has a query, a fragment or a user: give scheme, host and path alone"
-NO_PROGRAM = "the command has no program, or has a NULL in it: give a list of the program and its arguments"
+NOT_PLAIN = "prefix 1 contains ?, # or @: give scheme, host and path alone"
+NO_PROGRAM = "the command has no program, or has a NUL character in it: give a list of the program and its arguments"
 SHELL = "the command is a string: give a list of the program and its arguments, because no shell is used"
 TIMEOUT = "timeout= is not a positive, finite number: give the seconds to wait for the program"
 TTL = "ttl= is not a positive, finite number: give the seconds to cache the provider's key"
 NEEDS_PROVIDER = "ttl= needs provider=, because only a provider's key is cached: leave it out"
 STATUS = "refresh_on= is empty or has a status that is not from 400 to 599: give statuses such as (401, 403)"
-NO_STATUS = "refresh_on= has an item that is no int: give statuses such as (401, 403)"
+NO_STATUS = "refresh_on= has an item that is not an int: give statuses such as (401, 403)"
 
 #: Wrong arguments of the three constructors: the error, its whole message, and the calls that raise it.
 WRONG: list[tuple[type[Exception], str, list[Call]]] = [
@@ -99,7 +99,7 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     (TypeError, "expected str, bytes or os.PathLike object, not int", [auth(file=5), run([5])]),
     (
         ValueError,
-        "file= is blank or has a NULL in it: give the path of the key's file",
+        "file= is blank or has a NUL character in it: give the path of the key's file",
         [auth(file=path) for path in ("", " \n", f"{KEY}\0")],
     ),
     (TypeError, "provider= is str: give a function that returns the key", [auth(provider=KEY)]),
@@ -562,7 +562,7 @@ DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str]
     (
         UntrustedHostError,
         (
-            "the key was not sent to https://b.example:8443 because it is bound to *.c.example, a.example: "
+            "the key was not sent to https://b.example:8443 because the key is bound to *.c.example, a.example: "
             "correct the URL, or name the host with hosts= if the key belongs there"
         ),
         ["a.example", "*.c.example"],

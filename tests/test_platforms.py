@@ -489,7 +489,7 @@ class TestOpenToRead:
             platforms.open_to_read("key")
 
     def test_windows_refuses_a_null(self, windows: FakeWindows) -> None:
-        """CreateFileW would open the file whose path ends at the NULL."""
+        """CreateFileW would open the file whose path ends at the NUL."""
         with pytest.raises(ValueError, match="null"):
             platforms.open_to_read("key\0.txt")
         assert windows.opened == []

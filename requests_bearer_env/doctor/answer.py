@@ -72,7 +72,7 @@ _FORBIDDEN = {
     "other": Meaning(
         "fail",
         "the server reads the key, and refuses the key or what it is used for",
-        "check that it is the key for this server, and that it has the right that this URL needs",
+        "check that it is the key for this server, and that it has the permission that this URL needs",
     ),
     "same": Meaning(
         "fail",
@@ -103,12 +103,14 @@ _CLIENT_ERROR = {
     ),
     "alone": Meaning("fail", "the server refuses the key or the request", _CORRECT_REQUEST),
 }
-_TRY_AGAIN = "try again later; if it stays, look into the server's log"
+_TRY_AGAIN = "try again later; if the error persists, look at the server's log"
 _SERVER_ERROR = {
-    "other": Meaning("fail", "the server reads the key, and fails", _TRY_AGAIN),
+    "other": Meaning("fail", "the server reads the key, but then fails", _TRY_AGAIN),
     "same": Meaning("fail", "the server fails, which says nothing about the key", _TRY_AGAIN),
 }
-_GATEWAY_TRY_AGAIN = "try again later; if it stays, see whether the server runs, and look into its log and the proxy's"
+_GATEWAY_TRY_AGAIN = (
+    "try again later; if the error persists, see whether the server runs, and look at its log and the proxy's"
+)
 _GATEWAY = {
     "other": Meaning(
         "fail",
@@ -121,7 +123,7 @@ _GATEWAY = {
         _GATEWAY_TRY_AGAIN,
     ),
 }
-_WAIT = "wait and send fewer requests; see the quota of the key"
+_WAIT = "wait and send fewer requests; check the key's quota"
 _TOO_MANY = {
     "other": Meaning("fail", "the server reads the key, and the rate limit or the quota is used up", _WAIT),
     "same": Meaning(
@@ -161,7 +163,7 @@ _NO_BODY = Meaning(
 _UNKNOWN_HOST = Meaning(
     "fail",
     "the server refuses the host name, whatever the key is",
-    "use a host name that the server knows, or have the proxy in front of it send such a name as Host",
+    "use a host name that the server knows, or have the proxy in front of it send a known name in the Host header",
 )
 _STRANGE = Meaning("fail", "APIs do not answer with this status", "check that the URL is that of the API")
 
@@ -204,7 +206,7 @@ def explain_answers(
     answered = f"{method} answered {_describe(answer, without, relation, method)}"
     detail = f"{answered}: {_explain_rotation(answer)}{meaning.text}"
     if answer.refused is not None and meaning.status == "ok":
-        remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
+        remedy = "check again: if this happens again, the key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
     who = explain_origin(answer, keys) if meaning.unseen else ""
     detail = "; ".join(filter(None, (detail, reason, explain_wait(answer, keys), who)))
@@ -214,7 +216,7 @@ def explain_answers(
 def _explain_rotation(answer: Answer) -> str:
     if answer.refused is None:
         return ""
-    return f"with the key read anew, because it changed after a {answer.refused}; "
+    return f"after a {answer.refused} the key was read again and had changed; "
 
 
 def _describe(answer: Answer, without: Answer | None, relation: str, method: str) -> str:

@@ -90,7 +90,7 @@ _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
     (
         (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
         "the server closed the connection without an answer",
-        "look into the server's log; see whether the port speaks https",
+        "look at the server's log; see whether the port speaks https",
     ),
     (
         (ssl.SSLError, exceptions.SSLError),
@@ -98,7 +98,7 @@ _SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], s
         "see whether the port speaks https, and which TLS versions and client certificates the server wants",
     ),
     (BadStatusLine, "the port answers, but not with HTTP", "correct the port; see whether it speaks http or https"),
-    (HTTPException, "the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it"),
+    (HTTPException, "the answer is not valid HTTP", "look at the server's log, or at the proxy in front of it"),
 )
 
 _DEAD_PROXY = (

@@ -200,7 +200,7 @@ class CachedProviderSource(ProviderSource):
             if kept is None:
                 return reading
             reason = reading.missing
-        _log.warning("asking ahead for a new key failed, the present one is used until its time is up: %s", reason)
+        _log.warning("refreshing the key early failed; the cached key is used until it expires: %s", reason)
         return kept
 
     def _own_entry(self) -> _Entry | None:

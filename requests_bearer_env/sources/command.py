@@ -200,7 +200,7 @@ def _checked_command(argv: Sequence[str | os.PathLike[str]], timeout: float, fir
         raise TypeError("the command has a part that is not a str: give a list of str")
     if not parts or not parts[0] or any("\0" in part for part in parts):
         raise ValueError(
-            "the command has no program, or has a NULL in it: give a list of the program and its arguments"
+            "the command has no program, or has a NUL character in it: give a list of the program and its arguments"
         )
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
         raise TypeError(f"timeout= is {type(timeout).__name__}: give a number of seconds")

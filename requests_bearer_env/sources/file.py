@@ -41,7 +41,7 @@ class FileSource(Source):
         if not isinstance(path, str):
             raise TypeError(f"{option} is a path in bytes: give it as a str")
         if not path.strip() or "\0" in path:
-            raise ValueError(f"{option} is blank or has a NULL in it: give the path of the key's file")
+            raise ValueError(f"{option} is blank or has a NUL character in it: give the path of the key's file")
         self._path = path
         self._given = f"file {path}"
 

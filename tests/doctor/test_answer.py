@@ -38,9 +38,9 @@ CORRECT_REQUEST = (
 CORRECT_PATH = (
     "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
 )
-WAIT = "wait and send fewer requests; see the quota of the key"
-GATEWAY = "try again later; if it stays, see whether the server runs, and look into its log and the proxy's"
-TRY_AGAIN = "try again later; if it stays, look into the server's log"
+WAIT = "wait and send fewer requests; check the key's quota"
+GATEWAY = "try again later; if the error persists, see whether the server runs, and look at its log and the proxy's"
+TRY_AGAIN = "try again later; if the error persists, look at the server's log"
 ANOTHER_URL = "check a URL for which the server asks for a key; if there is none, the server may run without one"
 NO_DIFFERENCE = "the key makes no difference, so this URL does not tell whether the key is right"
 
@@ -106,7 +106,7 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
         (answer(403), answer(401), "fail",
          ("403 Forbidden with the key and 401 Unauthorized without it: the server reads the key, "
           "and refuses the key or what it is used for"),
-         "check that it is the key for this server, and that it has the right that this URL needs"),
+         "check that it is the key for this server, and that it has the permission that this URL needs"),
         (answer(403), None, "fail",
          "403 Forbidden: the server refuses the request, because of the key or for another reason",
          f"{CHECK_KEY}; see whether the server also checks something else, such as the client's address; {DROPPED}"),
@@ -123,7 +123,8 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
         (answer(400, {"detail": "Invalid host header"}), answer(400, {"detail": "Invalid host header"}), "fail",
          ("400 Bad Request with and without the key: the server refuses the host name, whatever the key is; "
           'it says "Invalid host header"'),
-         "use a host name that the server knows, or have the proxy in front of it send such a name as Host"),
+         ("use a host name that the server knows, or have the proxy in front of it send a known name in the "
+          "Host header")),
         (answer(400, {"detail": "No such model"}), answer(400, {"detail": "No such model"}), "fail",
          f'400 Bad Request with and without the key: {NO_DIFFERENCE}; it says "No such model"', CORRECT_REQUEST),
         (GOOGLE, answer(403, {"error": {"message": "The request is missing a valid API key."}}), "fail",
@@ -172,7 +173,7 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
          TRY_AGAIN),
         (answer(500), answer(401), "fail",
          ("500 Internal Server Error with the key and 401 Unauthorized without it: the server reads the key, "
-          "and fails"),
+          "but then fails"),
          TRY_AGAIN),
         (answer(599), None, "fail", "599: the server fails, which says nothing about the key", TRY_AGAIN),
         (answer(304), None, "fail", "304 Not Modified: APIs do not answer with this status",
@@ -562,10 +563,10 @@ def test_key_that_a_server_repeats_is_hidden(echo: str) -> None:
 def test_key_that_changed_meanwhile_warns() -> None:
     """The hook has sent a newer key, and the line says that the first one was refused."""
     line = (
-        "GET answered 200 OK with the key and 401 Unauthorized without it: with the key read anew, because it changed "
-        "after a 401; the server accepts the key"
+        "GET answered 200 OK with the key and 401 Unauthorized without it: after a 401 the key was read again "
+        "and had changed; the server accepts the key"
     )
-    remedy = "check again: if this stays, a key is cached for longer than it is valid, so lower ttl="
+    remedy = "check again: if this happens again, the key is cached for longer than it is valid, so lower ttl="
     assert explained(answer(200, refused=401), UNAUTHORIZED) == ("request", "warn", line, remedy)
 
 
@@ -574,7 +575,7 @@ def test_newer_key_that_is_refused_fails() -> None:
     check = explained(answer(401, refused=403))
     assert check.status == "fail"
     assert check.detail == (
-        "GET answered 401 Unauthorized: with the key read anew, because it changed after a 403; "
+        "GET answered 401 Unauthorized: after a 403 the key was read again and had changed; "
         "the server does not accept the key, or never sees it"
     )
 

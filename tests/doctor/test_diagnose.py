@@ -152,7 +152,7 @@ def test_url_of_another_kind_fails(url: str, key_env: str) -> None:
 def test_refused_destination_is_not_connected_to(key_env: str) -> None:
     """The error is that of a request, in the words of the user interface."""
     auth = BearerEnvAuth(key_env, hosts=["api.example.com"])
-    problem = "the key was not sent to https://tgw.local because it is bound to api.example.com"
+    problem = "the key was not sent to https://tgw.local because the key is bound to api.example.com"
     remedy = "correct the URL, or name the host with {} if the key belongs there"
     assert diagnose(auth, "https://tgw.local/")[2:] == [
         ("url", "fail", problem, remedy.format("hosts=")),

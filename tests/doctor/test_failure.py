@@ -43,7 +43,7 @@ def tls(reason: str) -> ssl.SSLError:
 
 HANG_UP = (
     "the server closed the connection without an answer",
-    "look into the server's log; see whether the port speaks https",
+    "look at the server's log; see whether the port speaks https",
 )
 LATE = (
     "there was no answer within 2.5 s",
@@ -89,7 +89,7 @@ UNKNOWN = (
         (http.client.BadStatusLine(SECRET),
          ("the port answers, but not with HTTP", "correct the port; see whether it speaks http or https")),
         (http.client.LineTooLong(SECRET),
-         ("the answer is not valid HTTP", "look into the server's log, or at the proxy in front of it")),
+         ("the answer is not valid HTTP", "look at the server's log, or at the proxy in front of it")),
         (unverified(9), ("the server's certificate is not valid yet", "see whether this machine's clock is slow")),
         (unverified(10),
          ("the server's certificate has expired",

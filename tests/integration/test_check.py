@@ -697,8 +697,8 @@ def test_key_that_changes_meanwhile_warns(serve: Serve, monkeypatch: pytest.Monk
     check = checked(server.url())["request"]
     assert check.status == "warn"
     assert check.detail == (
-        "GET answered 200 OK with the key and 401 Unauthorized without it: with the key read anew, because it changed "
-        "after a 401; the server accepts the key"
+        "GET answered 200 OK with the key and 401 Unauthorized without it: after a 401 the key was read again "
+        "and had changed; the server accepts the key"
     )
     assert authorizations(server) == [f"Bearer {KEY}", f"Bearer {OTHER_KEY}", None]
 

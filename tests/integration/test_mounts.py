@@ -197,7 +197,7 @@ def test_a_replaced_body_is_not_sent_again(
         mounted(replacing, (here.url(), fixed(KEY)), (there.url(host=THERE), fixed(OTHER_KEY)))
         assert replacing.post(here.url(), data=b"x").status_code == 401
     origin = there.url(host=THERE).rstrip("/")
-    assert caplog.messages == [f"the 401 of {origin} stands: the request's body cannot be sent twice"]
+    assert caplog.messages == [f"keeping the 401 from {origin}: the request's body cannot be sent twice"]
 
 
 def test_plain_http_needs_allow_http_of_the_mount(serve: Serve, session: requests.Session) -> None:
@@ -224,7 +224,10 @@ def test_plain_http_through_a_proxy_gets_no_key(
         assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
         assert len(proxy.seen) == 1
         assert "Bearer" not in proxy.seen[0]
-    assert caplog.messages[-1] == "http://tgw.example gets no key: it is not where the key may go"
+    assert (
+        caplog.messages[-1]
+        == "http://tgw.example gets no key: the key may not be sent there, or not through this proxy"
+    )
 
 
 def challenging(request: Request) -> Reply:

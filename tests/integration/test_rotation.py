@@ -303,7 +303,7 @@ def test_another_kind_of_adapter_cannot_retry(
     session.mount("https://", Adapter())
     assert statuses(session.get("https://api.example/", auth=rotated)) == [401]
     assert caplog.messages == [
-        "the 401 of https://api.example stands: this transport adapter cannot send a request again"
+        "keeping the 401 from https://api.example: this transport adapter cannot send a request again"
     ]
 
 
@@ -438,7 +438,7 @@ class TestBody:
         assert statuses(session.send(request)) == [401]
         assert len(server.seen) == 1
         origin = server.url().rstrip("/")
-        assert caplog.messages == [f"the 401 of {origin} stands: the request's body cannot be sent twice"]
+        assert caplog.messages == [f"keeping the 401 from {origin}: the request's body cannot be sent twice"]
         data.close()
 
     def test_a_lost_body_still_drops_the_cached_key(self, serve: Serve, session: requests.Session) -> None:

@@ -173,7 +173,7 @@ def test_a_failed_early_refresh_is_logged(
     assert vault.calls == 2, "the early refresh is tried once"
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     (message,) = caplog.messages
-    start = "asking ahead for a new key failed, the present one is used until its time is up: "
+    start = "refreshing the key early failed; the cached key is used until it expires: "
     assert message.startswith(start + reason)
     assert KEY not in message
     clock.now += 5
