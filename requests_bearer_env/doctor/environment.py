@@ -1,4 +1,4 @@
-"""The lines ``netrc`` and ``proxy``: settings of the environment that change what is sent, or who answers."""
+"""The checks ``netrc`` and ``proxy``: settings of the environment that change what is sent, or which host answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from .report import Check
 
 
 def check_netrc(url: str) -> Check | None:
-    """Find out whether requests has another login for the host; what it is, is not shown."""
+    """Check whether the netrc file has a login for the host of a URL; return None if it has none.
+
+    The login itself is not shown.
+    """
     try:
         entry = get_netrc_auth(url, raise_errors=True) is not None
     except (NetrcParseError, OSError, ValueError):
@@ -28,20 +31,21 @@ def check_netrc(url: str) -> Check | None:
     )
 
 
-def check_proxy(url: str, proxy: str, *, answered: bool) -> Check:
-    """Name the proxy, and the variable that sets it.
+def check_proxy(url: str, proxy: str, *, accepted: bool) -> Check:
+    """Return the check that names the proxy, and the variable that sets it.
 
     Args:
         url: The URL of the request.
-        proxy: Its URL.
-        answered: Whether the answer to the request was the one that was hoped for.
+        proxy: The URL of the proxy.
+        accepted: Whether the server accepted the key. If not, the answer may be the proxy's.
     """
     scheme = url.partition(":")[0].lower()
-    # The order of urllib and requests, which prefer lower case; Windows and macOS have settings outside of variables.
+    # In the order of urllib and requests, which prefer lower case. No variable matches if the proxy comes from the
+    # system settings of Windows or macOS.
     names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
     setting = next((name for name in names if os.environ.get(name) == proxy), "the environment")
     detail = f"{setting} routes this URL through the proxy {bare_proxy(proxy)}"
-    if answered:
+    if accepted:
         return Check("proxy", "ok", detail)
     return Check(
         "proxy", "warn", detail, "the answer may come from the proxy; to connect directly, name the host in NO_PROXY"

@@ -1,10 +1,10 @@
-"""All checks in their order, each as soon as it is known."""
+"""Runs the checks in order, and yields each result as soon as it is known."""
 
 from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from requests.utils import select_proxy
 
@@ -23,11 +23,11 @@ from .file import check_file
 from .jwt import check_jwt
 from .key import check_header, find_key
 from .report import Check, refused, worded, worst
-from .request import bundle_variable, environment_settings, send
+from .request import REPEATABLE, bundle_variable, environment_settings, send
 from .url import check_url
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping
     from typing import Any
 
     from requests_bearer_env.auth import KeyAuth
@@ -36,13 +36,28 @@ if TYPE_CHECKING:
 
     from .request import Answer
 
-#: A larger number of seconds or days is a mistake, and too much for timers.
+#: Seconds or days from this number on are rejected: they are a mistake, and a timer would overflow.
 _LARGEST = 1e8
 
 _METHOD = re.compile(r"[A-Za-z]+", re.ASCII)
 
-#: What can be sent a second time without harm (RFC 9110 section 9.2.1).
-_REPEATED = frozenset({"GET", "HEAD"})
+
+class _Request(NamedTuple):
+    """The request to examine.
+
+    Attributes:
+        url: The URL as the user gave it.
+        prepared: The URL as requests prepares it.
+        method: The method, in capitals.
+        auth: The auth that the request is made with.
+        key_auth: The auth that supplies the key: ``auth`` itself, or what it mounts for the URL.
+    """
+
+    url: str
+    prepared: str
+    method: str
+    auth: KeyAuth
+    key_auth: BearerEnvAuth
 
 
 def examine(
@@ -54,15 +69,19 @@ def examine(
     max_age: float = 90,
     wording: Wording = PYTHON,
 ) -> Iterator[Check]:
-    """Check the arguments at once, and make the report line by line; see `requests_bearer_env.doctor.diagnose`.
+    """Check the arguments before returning; then yield the report line by line.
 
     Args:
-        auth: As for `diagnose`, as are the next ones.
-        url: The URL.
-        method: The method.
-        timeout: Seconds.
-        max_age: Days.
-        wording: What the remedies call the options.
+        auth: As for `requests_bearer_env.doctor.diagnose`.
+        url: As for `diagnose`.
+        method: As for `diagnose`.
+        timeout: As for `diagnose`.
+        max_age: As for `diagnose`.
+        wording: The names of the options in the remedies.
+
+    Raises:
+        TypeError: As for `diagnose`.
+        ValueError: As for `diagnose`.
     """
     if not isinstance(auth, (BearerEnvAuth, MountedAuth)):
         raise TypeError(f"auth is {type(auth).__name__}: give a BearerEnvAuth or a MountedAuth")
@@ -81,74 +100,77 @@ def examine(
 
 
 def _report(checks: Generator[Check, None, str]) -> Iterator[Check]:
-    """Pass the lines on, and add the last one."""
-    passed: list[Check] = []
+    """Yield the checks, then the verdict line."""
+    seen: list[Check] = []
     try:
-        verdict = yield from _passed_on(checks, passed)
+        verdict = yield from _printable(checks, seen)
     except BaseException as error:
         clear_frames(error)
         raise
     for word, status in (("failed", "fail"), ("see", "warn")):
-        named = [check.name for check in passed if check.status == status]
+        named = [check.name for check in seen if check.status == status]
         verdict += f"; {word}: {', '.join(named)}" if named else ""
-    yield Check("verdict", worst(passed), verdict)
+    yield Check("verdict", worst(seen), verdict)
 
 
-def _passed_on(checks: Generator[Check, None, str], passed: list[Check]) -> Generator[Check, None, str]:
-    """Pass the lines on; a path in them may hold anything."""
+def _printable(checks: Generator[Check, None, str], seen: list[Check]) -> Generator[Check, None, str]:
+    """Yield the checks with unprintable characters replaced (a path may hold any), and collect them in ``seen``.
+
+    Returns:
+        What ``checks`` returns, which is the text of the verdict.
+    """
     while True:
         try:
             name, status, detail, remedy = next(checks)
         except StopIteration as stop:
             return str(stop.value)
         check = Check(name, status, printable(detail), printable(remedy))
-        passed.append(check)
+        seen.append(check)
         yield check
 
 
 def _examine(
     auth: KeyAuth, url: str | None, method: str, timeout: float, max_age: float, wording: Wording
 ) -> Generator[Check, None, str]:
-    """Make the lines; what they mean together is returned."""
+    """Yield the checks; return the text of the verdict."""
     prepared = None if url is None else prepared_url(url)
     if url is not None and prepared is None:
         yield Check("url", "fail", "requests cannot parse the URL", "write it as https://host/path")
         return "no request was sent"
     try:
-        single = _auth_for(auth, prepared)
+        key_auth = _find_key_auth(auth, prepared)
     except BearerAuthError as error:
         yield refused("key", error, wording)
         return "no request was sent"
-    found = find_key(single.sources.each, wording)
+    found = find_key(key_auth.sources.each, wording)
     yield found.check
-    keys: list[Credential] = []
-    if found.credential is not None:
-        keys.append(found.credential)
-        yield check_header(found.credential, wording)
+    credential = found.credential
+    if credential is not None:
+        yield check_header(credential, wording)
     if found.file is not None:
         readable = found.check.status != "fail"
         yield from _if_any(check_file(found.file.path, max_age, given=found.file.given, readable=readable))
-    for key in keys:
-        yield from _if_any(check_jwt(key, time.time()))
-    if url is None or prepared is None:
-        return (
-            "the key can be sent; give a URL to see whether the server accepts it"
-            if keys
-            else "there is no key to send"
-        )
-    return (yield from _examine_network(auth, single, url, prepared, method, Budget(timeout), keys, wording))
+    if credential is not None:
+        yield from _if_any(check_jwt(credential, time.time()))
+    if url is not None and prepared is not None:
+        request = _Request(url, prepared, method, auth, key_auth)
+        return (yield from _examine_network(request, credential, Budget(timeout), wording))
+    if credential is None:
+        return "there is no key to send"
+    return "the key can be sent; give a URL to see whether the server accepts it"
 
 
 def _if_any(check: Check | None) -> Iterator[Check]:
+    """Yield a check unless it is None."""
     if check is not None:
         yield check
 
 
-def _auth_for(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
-    """The auth whose key belongs to a URL.
+def _find_key_auth(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
+    """Return the auth that supplies the key for a URL, which ``auth`` may have mounted.
 
     Raises:
-        MissingKeyError: There is none.
+        MissingKeyError: No auth is mounted for the URL, or the mounted auth is of another type.
     """
     if isinstance(auth, BearerEnvAuth):
         return auth
@@ -164,7 +186,7 @@ def _auth_for(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
             "correct the URL, or mount an auth there",
         )
     if isinstance(mount.auth, (BearerEnvAuth, MountedAuth)):
-        return _auth_for(mount.auth, url)
+        return _find_key_auth(mount.auth, url)
     raise MissingKeyError(
         f"what is mounted at {mount.prefix} is {type(mount.auth).__name__}, whose key cannot be checked",
         "mount a BearerEnvAuth there, or try that auth by itself",
@@ -172,55 +194,57 @@ def _auth_for(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
 
 
 def _examine_network(
-    auth: KeyAuth,
-    single: BearerEnvAuth,
-    url: str,
-    prepared: str,
-    method: str,
-    budget: Budget,
-    keys: Sequence[Credential],
-    wording: Wording,
+    request: _Request, credential: Credential | None, budget: Budget, wording: Wording
 ) -> Generator[Check, None, str]:
-    """Make the lines that need a URL."""
+    """Yield the checks that need a URL; return the text of the verdict.
+
+    Args:
+        request: The request to examine.
+        credential: The header's value; None if there is no key, so that no request is sent.
+        budget: The time for the network.
+        wording: The names of the options in the remedies.
+    """
+    _, prepared, method, auth, key_auth = request
     try:
-        single.destination.check(prepared)
+        key_auth.destination.check(prepared)
     except BearerAuthError as error:
         yield refused("url", error, wording)
         return "no request was sent"
     settings = environment_settings(prepared)
     proxy = select_proxy(prepared, settings["proxies"])
+    keys = [] if credential is None else [credential]
     reached = check_url(prepared, settings["verify"], proxy, budget, keys, wording)
     yield reached
-    verdict, answered = "no request was sent", False
+    verdict, accepted = "no request was sent", False
     if keys and reached.status != "fail":
         try:
-            answer = send(url, method, auth, settings, budget)
-        except BearerAuthError as error:  # the key was there a moment ago
+            answer = send(request.url, method, auth, settings, budget)
+        except BearerAuthError as error:  # the key has vanished since it was checked above
             yield refused("request", error, wording)
         except Exception as error:
             detail, remedy = explain_failure(error, budget.seconds, bundle_variable(settings["verify"]))
             yield Check("request", "fail", f"{method}: {detail}", worded(remedy, wording))
             verdict = "the request was not answered"
         else:
-            without = _send_without(url, method, settings, budget)
-            check, verdict = explain_answers(answer, without, method, auth, single.refresh_on, keys, wording)
+            without = _send_without_key(request, settings, budget)
+            check, verdict = explain_answers(answer, without, method, auth, key_auth.refresh_on, keys, wording)
             yield check
-            answered = check.status == "ok"
+            accepted = check.status == "ok"
             clock = check_clock(answer.headers, answer.received)
             yield from _if_any(clock)
-            if answered and clock is not None and clock.status == "fail":
+            if accepted and clock is not None and clock.status == "fail":
                 verdict += ", but the clocks differ"
     yield from _if_any(check_netrc(prepared))
     if proxy:
-        yield check_proxy(prepared, proxy, answered=answered)
+        yield check_proxy(prepared, proxy, accepted=accepted)
     return verdict
 
 
-def _send_without(url: str, method: str, settings: Mapping[str, Any], budget: Budget) -> Answer | None:
-    """The answer without the key, if the method can be repeated and there is an answer in time."""
-    if method not in _REPEATED:
+def _send_without_key(request: _Request, settings: Mapping[str, Any], budget: Budget) -> Answer | None:
+    """Send the request without the key; return None if the method is not repeatable, or no answer comes in time."""
+    if request.method not in REPEATABLE:
         return None
     try:
-        return send(url, method, None, settings, budget)
-    except Exception:  # the answer with the key is reported by itself
+        return send(request.url, request.method, None, settings, budget)
+    except Exception:  # the answer with the key is then reported without a comparison
         return None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from .budget import Budget
 
+#: Methods that can be sent a second time, without the key, because they change nothing (RFC 9110 section 9.2.1).
+REPEATABLE = frozenset({"GET", "HEAD"})
+
 #: Bytes of a body that are read.
 _BODY = 2048
 

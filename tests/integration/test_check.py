@@ -890,7 +890,7 @@ def test_proxy_is_told(name: str, serve: Serve, tunnel: Server, monkeypatch: pyt
 def test_proxy_of_the_system_has_no_variable() -> None:
     """Windows and macOS have proxy settings of their own."""
     detail = "the environment routes this URL through the proxy proxy.example:3128"
-    assert check_proxy("https://a.example/", "http://proxy.example:3128", answered=True) == ("proxy", "ok", detail, "")
+    assert check_proxy("https://a.example/", "http://proxy.example:3128", accepted=True) == ("proxy", "ok", detail, "")
 
 
 def test_wrong_certificate_behind_a_proxy_is_told(
