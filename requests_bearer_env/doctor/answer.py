@@ -1,4 +1,4 @@
-"""What the answers with and without the key say about the key: no more than their difference proves."""
+"""Explains what the answers with and without the key prove about the key, and claims nothing more."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .reason import (
 )
 from .redirect import explain_redirect
 from .report import Check, Status
+from .request import REPEATABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,22 +37,23 @@ class Meaning(NamedTuple):
     """What an answer means.
 
     Attributes:
-        status: The status of the line.
+        status: The status of the check.
         text: What the answer says about the key.
         remedy: What to do.
-        unseen: Whether the key may have been lost on the way, so that it matters who has answered.
+        maybe_lost: Whether the key may have been lost on the way, so that the report names the program that answered.
     """
 
     status: Status
     text: str
     remedy: str = ""
-    unseen: bool = False
+    maybe_lost: bool = False
 
 
-#: What ``Allow`` may name (RFC 9110 section 10.2.1); another method may be one of these, misspelled.
+#: The common methods, which are looked for in ``Allow`` (RFC 9110 section 10.2.1). Another method that the
+#: user gives may be a misspelling of one of these.
 _METHODS = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\b")
 
-#: Methods that are sent once, with the key, because they may change something.
+#: Methods that may change something, so they are sent only once, with the key.
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
@@ -62,14 +64,15 @@ _DROPPED = (
 _COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
 _ADMIN_KEY = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
 
-#: What each status means if the server reads the key ("other"), and if the answers are the same or there is
-#: only one of them ("same"), unless the latter is another matter ("alone").
+# For each status, what it means: "different" if the answers differ, so the server reads the key; "same" if they do
+# not; "alone" if there is only one answer. Without an "alone", "same" is used.
+
 _REFUSED = {
-    "other": Meaning("fail", "the server refuses this key", _CHECK_KEY),
+    "different": Meaning("fail", "the server refuses this key", _CHECK_KEY),
     "same": Meaning("fail", "the server does not accept the key, or never sees it", f"{_CHECK_KEY}; {_DROPPED}", True),
 }
 _FORBIDDEN = {
-    "other": Meaning(
+    "different": Meaning(
         "fail",
         "the server reads the key, and refuses the key or what it is used for",
         "check that it is the key for this server, and that it has the permission that this URL needs",
@@ -85,7 +88,7 @@ _CORRECT_PATH = (
     "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
 )
 _NOT_FOUND = {
-    "other": Meaning(
+    "different": Meaning(
         "fail",
         "the server reads the key; the path does not exist, or the server hides it from this key",
         _CORRECT_PATH,
@@ -97,7 +100,7 @@ _CORRECT_REQUEST = (
     "to try the key alone, check a URL that does not"
 )
 _CLIENT_ERROR = {
-    "other": Meaning("fail", "the server reads the key, and refuses the key or the request", _CORRECT_REQUEST),
+    "different": Meaning("fail", "the server reads the key, and refuses the key or the request", _CORRECT_REQUEST),
     "same": Meaning(
         "fail", "the key makes no difference, so this URL does not tell whether the key is right", _CORRECT_REQUEST
     ),
@@ -105,14 +108,14 @@ _CLIENT_ERROR = {
 }
 _TRY_AGAIN = "try again later; if the error persists, look at the server's log"
 _SERVER_ERROR = {
-    "other": Meaning("fail", "the server reads the key, but then fails", _TRY_AGAIN),
+    "different": Meaning("fail", "the server reads the key, but then fails", _TRY_AGAIN),
     "same": Meaning("fail", "the server fails, which says nothing about the key", _TRY_AGAIN),
 }
 _GATEWAY_TRY_AGAIN = (
     "try again later; if the error persists, see whether the server runs, and look at its log and the proxy's"
 )
 _GATEWAY = {
-    "other": Meaning(
+    "different": Meaning(
         "fail",
         "the key is read, and the server fails or the proxy in front of it cannot reach it",
         _GATEWAY_TRY_AGAIN,
@@ -125,13 +128,13 @@ _GATEWAY = {
 }
 _WAIT = "wait and send fewer requests; check the key's quota"
 _TOO_MANY = {
-    "other": Meaning("fail", "the server reads the key, and the rate limit or the quota is used up", _WAIT),
+    "different": Meaning("fail", "the server reads the key, and the rate limit or the quota is used up", _WAIT),
     "same": Meaning(
         "fail", "the rate limit or the quota is used up, which does not tell whether the key is right", _WAIT
     ),
 }
 _SUCCESS = {
-    "other": Meaning("ok", "the server accepts the key"),
+    "different": Meaning("ok", "the server accepts the key"),
     "same": Meaning(
         "warn",
         "the key makes no difference, so this URL does not tell whether the key is right",
@@ -177,50 +180,51 @@ def explain_answers(
     keys: Sequence[Credential],
     wording: Wording,
 ) -> tuple[Check, str]:
-    """Explain the answer to a request.
+    """Explain the answers to a request with the key and without it.
 
     Args:
         answer: The answer to the request with the key.
-        without: The answer to the request without it; None if there is none.
-        method: The method of both.
-        auth: What the request with the key was made with.
-        refresh_on: The statuses that refuse a key.
-        keys: What must not be shown, as well as the keys that were sent.
-        wording: The names of options.
+        without: The answer to the request without the key; None if there is none.
+        method: The method of both requests.
+        auth: The auth that the request with the key was made with.
+        refresh_on: The statuses with which servers refuse a key.
+        keys: The keys that must not be shown, in addition to those that were sent.
+        wording: The names of the options in the remedy.
 
     Returns:
-        The line of the report, and for its last line what the answer means for the key.
+        The check ``request``, and what the answer means for the key, which is the text of the verdict.
     """
     keys = [*keys, *answer.sent]
     reason = explain_reason(answer, keys)
     relation = _relate(answer, reason, without, keys)
     meaning = _explain(answer, relation, method, auth, refresh_on, keys, wording)
-    if meaning.unseen and method in _CHANGING:
+    if meaning.maybe_lost and method in _CHANGING:
         meaning = meaning._replace(remedy=f"{meaning.remedy}; {_COMPARE}")
     if names_other_scheme(answer):
         meaning = meaning._replace(
             remedy=f"{meaning.remedy}; if the API takes that scheme alone, do not send a bearer key"
         )
-    if meaning.unseen and takes_admin_key(answer):
+    if meaning.maybe_lost and takes_admin_key(answer):
         meaning = meaning._replace(remedy=f"{_ADMIN_KEY}; {meaning.remedy}")
     answered = f"{method} answered {_describe(answer, without, relation, method)}"
     detail = f"{answered}: {_explain_rotation(answer)}{meaning.text}"
-    if answer.refused is not None and meaning.status == "ok":
+    if answer.refused_status is not None and meaning.status == "ok":
         remedy = "check again: if this happens again, the key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
-    who = explain_origin(answer, keys) if meaning.unseen else ""
-    detail = "; ".join(filter(None, (detail, reason, explain_wait(answer, keys), who)))
+    program = explain_origin(answer, keys) if meaning.maybe_lost else ""
+    detail = "; ".join(filter(None, (detail, reason, explain_wait(answer, keys), program)))
     return Check("request", meaning.status, detail, meaning.remedy), meaning.text
 
 
 def _explain_rotation(answer: Answer) -> str:
-    if answer.refused is None:
+    """Say that the first key was refused and a newer one sent; return a blank if only one key was sent."""
+    if answer.refused_status is None:
         return ""
-    return f"after a {answer.refused} the key was read again and had changed; "
+    return f"after a {answer.refused_status} the key was read again and had changed; "
 
 
 def _describe(answer: Answer, without: Answer | None, relation: str, method: str) -> str:
-    """The statuses of both answers, and whether their reasons differ; or why there is only one."""
+    """Describe the statuses of both answers, and whether their reasons differ; or say why there is only one."""
     name = status_name(answer)
     if method in _CHANGING:
         return f"{name} (sent with the key only, because {method} may change something)"
@@ -229,21 +233,22 @@ def _describe(answer: Answer, without: Answer | None, relation: str, method: str
     other = status_name(without)
     if name != other:
         return f"{name} with the key and {other} without it"
-    return f"{name} with and without the key" + (", for different reasons" if relation == "other" else "")
+    return f"{name} with and without the key" + (", for different reasons" if relation == "different" else "")
 
 
 def _relate(answer: Answer, reason: str, without: Answer | None, keys: Sequence[Credential]) -> str:
-    """Say how the answers with and without the key differ: "other", "same" or, without a second one, "alone"."""
+    """Compare the answers with and without the key: return "different", "same" or, if there is only one, "alone"."""
     if without is None:
         return "alone"
     if _is_success(answer) and _is_success(without):
         return "same"
     if status_name(answer) == status_name(without) and reason == explain_reason(without, keys):
         return "same"
-    return "other"
+    return "different"
 
 
 def _is_success(answer: Answer) -> bool:
+    """Return whether the status is 2xx, and the body is neither a web page nor an error."""
     return answer.status // 100 == 2 and not is_web_page(answer) and not reports_error(answer)
 
 
@@ -256,7 +261,7 @@ def _explain(
     keys: Sequence[Credential],
     wording: Wording,
 ) -> Meaning:
-    """Find what an answer means."""
+    """Return what an answer means; the arguments are those of `explain_answers`."""
     code = answer.status
     if answer.target is not None:
         return Meaning(*explain_redirect(answer, auth, keys))
@@ -272,16 +277,16 @@ def _explain(
         )
     if code in _FIXED:
         return _FIXED[code]
-    if code == 422 and method not in {"GET", "HEAD"}:  # sent once, and without a body
+    if code == 422 and method not in REPEATABLE:  # the request lacked the body that this method needs
         return _NO_BODY
     if code == 400 and refuses_host(answer):
         return _UNKNOWN_HOST
-    table = _table(code, refresh_on)
-    return _STRANGE if table is None else table.get(relation) or table["same"]
+    meanings = _meanings_of(code, refresh_on)
+    return _STRANGE if meanings is None else meanings.get(relation) or meanings["same"]
 
 
-def _table(code: int, refresh_on: Collection[int]) -> dict[str, Meaning] | None:
-    """What a status means; None if no API answers with it."""
+def _meanings_of(code: int, refresh_on: Collection[int]) -> dict[str, Meaning] | None:
+    """Return what a status means, by how the answers relate; None if APIs do not answer with it."""
     statuses = {401: _REFUSED, 403: _FORBIDDEN, 404: _NOT_FOUND, 429: _TOO_MANY}
     if code in refresh_on and code not in statuses:
         return _REFUSED
@@ -290,21 +295,22 @@ def _table(code: int, refresh_on: Collection[int]) -> dict[str, Meaning] | None:
 
 
 def _explain_method(answer: Answer, relation: str, method: str, wording: Wording) -> Meaning:
-    """Explain a 405: servers send it before or after they look at the key."""
+    """Return what a 405 means, which servers send before or after they read the key."""
     allowed = list(dict.fromkeys(_METHODS.findall(answer.headers.get("Allow", "").upper())))
     text = f"the URL allows {' and '.join(allowed)}, not {method}" if allowed else f"the URL does not allow {method}"
-    text += "; the server reads the key" if relation == "other" else "; the server may not have read the key"
+    text += "; the server reads the key" if relation == "different" else "; the server may not have read the key"
     option = "--method {}" if wording is COMMAND_LINE else "method='{}'"
-    # HEAD and OPTIONS prove nothing about the key, and PUT, PATCH and DELETE may change more than one wants.
-    first = next((name for name in ("GET", "POST") if name in allowed), None)
-    if first:
-        remedy = f"try {option.format(first)}"
+    # Do not suggest HEAD or OPTIONS, whose answer may prove nothing about the key, nor PUT, PATCH or DELETE, which
+    # may change or delete data.
+    suggested = next((name for name in ("GET", "POST") if name in allowed), None)
+    if suggested:
+        remedy = f"try {option.format(suggested)}"
     elif allowed:
         remedy = "check a URL of the same server that takes GET, such as /v1/models"
     else:
         remedy = f"try another method, such as {option.format('POST')}"
     if urlsplit(answer.url).path in {"", "/"}:
-        remedy = f"add the API's path to the URL, such as /v1/models{f', or {remedy}' if first else ''}"
+        remedy = f"add the API's path to the URL, such as /v1/models{f', or {remedy}' if suggested else ''}"
     if not _METHODS.fullmatch(method):
         remedy = f"check the spelling of {method}, which the server may not know; or {remedy}"
     return Meaning("fail", text, remedy)

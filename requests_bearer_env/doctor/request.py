@@ -35,14 +35,14 @@ class Answer(NamedTuple):
     """A server's answer.
 
     Attributes:
-        status: Its status.
-        url: Where it came from.
-        headers: Its headers.
-        body: The beginning of its body.
-        target: Where it redirects to; blank if that is not a URL, None if it is not a redirect.
-        refused: The status with which the server refused a first key, if the hook has sent a newer one.
-        sent: The keys that were sent; the answer may repeat them.
-        received: When it came, in seconds since 1970.
+        status: The HTTP status.
+        url: The URL of the request.
+        headers: The headers.
+        body: The beginning of the body.
+        target: The URL that it redirects to; blank if that is not a URL, None if the answer is not a redirect.
+        refused_status: The status with which the server refused the first key; None if only one key was sent.
+        sent: The keys that were sent, which the answer may repeat.
+        received: When the answer came, in seconds since 1970.
     """
 
     status: int
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes = b""
     target: str | None = None
-    refused: int | None = None
+    refused_status: int | None = None
     sent: tuple[Credential, ...] = ()
     received: float = 0.0
 

@@ -47,7 +47,7 @@ NO_DIFFERENCE = "the key makes no difference, so this URL does not tell whether 
 
 def answer(status: int, body: object = b"", url: str = "https://tgw.local/v1/models", **options: Any) -> Answer:
     """Make an answer; a body that is not bytes becomes JSON, and ``WWW_Authenticate=`` is a header."""
-    fields = {name: options.pop(name) for name in ("target", "refused", "sent") if name in options}
+    fields = {name: options.pop(name) for name in ("target", "refused_status", "sent") if name in options}
     headers = {name.replace("_", "-"): value for name, value in options.items()}
     return Answer(status, url, headers, body if isinstance(body, bytes) else json.dumps(body).encode(), **fields)
 
@@ -567,12 +567,12 @@ def test_key_that_changed_meanwhile_warns() -> None:
         "and had changed; the server accepts the key"
     )
     remedy = "check again: if this happens again, the key is cached for longer than it is valid, so lower ttl="
-    assert explained(answer(200, refused=401), UNAUTHORIZED) == ("request", "warn", line, remedy)
+    assert explained(answer(200, refused_status=401), UNAUTHORIZED) == ("request", "warn", line, remedy)
 
 
 def test_newer_key_that_is_refused_fails() -> None:
     """The second refusal is the answer, and the line says so."""
-    check = explained(answer(401, refused=403))
+    check = explained(answer(401, refused_status=403))
     assert check.status == "fail"
     assert check.detail == (
         "GET answered 401 Unauthorized: after a 403 the key was read again and had changed; "
