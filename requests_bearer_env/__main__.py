@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 _STATUS = {"ok": ("ok", "32"), "warn": ("warn", "33"), "fail": ("FAIL", "31")}
 
 #: The width of what stands before a line's text, and the least that is left for the text.
-_INDENT, _NARROWEST = 15, 25
+_INDENT, _MIN_TEXT_WIDTH = 15, 25
 
 #: Seconds after which a terminal shows that the check is waiting for something.
-_PATIENCE = 0.5
+_NOTICE_DELAY = 0.5
 
 #: argparse repeats what it was given, which may be a key in the wrong place.
 _ECHO = re.compile(r"(unrecognized arguments|invalid choice|ignored explicit argument).*", re.DOTALL)
@@ -44,7 +44,7 @@ _LAST_PORT = 65535
 _INTERRUPTED = 130
 
 
-class _UnwrittenError(Exception):
+class _OutputError(Exception):
     """Standard output does not take the result; the argument is the reason."""
 
 
@@ -72,16 +72,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="find out why a request is refused", description=_CHECK)
     _add_options(check)
-    check.set_defaults(run=partial(_check, check))
+    check.set_defaults(run=partial(_run_check, check))
     demo = commands.add_parser("demo", help="show it at work against an HTTPS server on this machine")
     demo.add_argument("--serve", action="store_true", help="keep the server up, and print what to try on it")
     demo.add_argument(
         "--port",
-        type=_port,
+        type=_parse_port,
         metavar="PORT",
         help="with --serve: for http; https gets the next one (default: free ones)",
     )
-    demo.set_defaults(run=partial(_demo, demo))
+    demo.set_defaults(run=partial(_run_demo, demo))
     options = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
@@ -103,7 +103,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--command",
         metavar="'PROGRAM ARG ...'",
-        type=_words,
+        type=_split_words,
         help="a program that prints the key; no shell is used; in cmd, put double quotes around all",
     )
     parser.add_argument("--first-line", action="store_true", help="take only the first line that PROGRAM prints")
@@ -115,13 +115,19 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the method of the request, which is really sent, without a body (default: GET)",
     )
     parser.add_argument(
-        "--timeout", type=_number, default=10, metavar="SECONDS", help="for the network, and for PROGRAM (default: 10)"
+        "--timeout",
+        type=_parse_number,
+        default=10,
+        metavar="SECONDS",
+        help="for the network, and for PROGRAM (default: 10)",
     )
-    parser.add_argument("--max-age", type=_number, default=90, metavar="DAYS", help="of a key in a file (default: 90)")
+    parser.add_argument(
+        "--max-age", type=_parse_number, default=90, metavar="DAYS", help="of a key in a file (default: 90)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     try:
         words = platforms.split_command_line(text)
     except ValueError:
@@ -131,20 +137,20 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
         return nan  # argparse would show the text
 
 
-def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from .doctor.examination import examine
 
-    url = options.url or _url_among(options.host) or _url_among(options.allow_http)
+    url = options.url or _take_url(options.host) or _take_url(options.allow_http)
     try:
         checks = examine(
-            _auth(options),
+            _make_auth(options),
             _with_scheme(url),
             method=options.method,
             timeout=options.timeout,
@@ -155,16 +161,16 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.error(str(error))
     try:
         return _print_json(checks) if options.json else _print_lines(checks)
-    except _UnwrittenError as error:
-        _complain(f"the result cannot be written: {error}")
+    except _OutputError as error:
+        _print_error(f"the result cannot be written: {error}")
         return 1
     except Exception as error:
         # Its message and traceback may hold anything, so they are not shown.
-        _complain(f"the check itself failed ({type(error).__name__}), which is a defect: report it")
+        _print_error(f"the check itself failed ({type(error).__name__}), which is a defect: report it")
         return 1
 
 
-def _url_among(groups: list[list[str]]) -> str | None:
+def _take_url(groups: list[list[str]]) -> str | None:
     """The URL, if it stood after the hosts of an option, which takes whatever follows."""
     if groups and len(groups[-1]) > 1 and "://" in groups[-1][-1]:
         return groups[-1].pop()
@@ -184,7 +190,7 @@ def _with_scheme(url: str | None) -> str | None:
     raise ValueError("write the URL with http:// or https://")
 
 
-def _auth(options: argparse.Namespace) -> BearerEnvAuth:
+def _make_auth(options: argparse.Namespace) -> BearerEnvAuth:
     """What the requests in question are made with.
 
     Raises:
@@ -198,12 +204,12 @@ def _auth(options: argparse.Namespace) -> BearerEnvAuth:
         options.env,
         file=options.file,
         provider=options.command and command(options.command, timeout=options.timeout, first_line=options.first_line),
-        hosts=_hosts("--host", options.host, wildcards=True) or None,
-        allow_http=_hosts("--allow-http", options.allow_http, wildcards=False),
+        hosts=_parse_hosts("--host", options.host, wildcards=True) or None,
+        allow_http=_parse_hosts("--allow-http", options.allow_http, wildcards=False),
     )
 
 
-def _hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> list[str]:
+def _parse_hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> list[str]:
     """The hosts of an option, which may come several times."""
     hosts = [host for group in groups for host in group]
     for number, host in enumerate(hosts, start=1):
@@ -224,32 +230,32 @@ def _print_json(checks: Iterator[Check]) -> int:
 
 def _print_lines(checks: Iterator[Check]) -> int:
     """Print each line as soon as it is known."""
-    colour, width, failed = _in_colour(), _width(), False
+    colour, width, failed = _use_colour(), _output_width(), False
     while True:
-        with _sign_of_life():
+        with _waiting_notice():
             check = next(checks, None)
         if check is None:
             return 1 if failed else 0
         failed = failed or check.status == "fail"
-        _write(_as_text(check, colour=colour, width=width))
+        _write(_format_check(check, colour=colour, width=width))
 
 
-def _as_text(check: Check, *, colour: bool, width: int | None) -> str:
+def _format_check(check: Check, *, colour: bool, width: int | None) -> str:
     """A line of the report, and below it what to do."""
     word, code = _STATUS[check.status]
     shown = f"\x1b[{code}m{word:4}\x1b[0m" if colour else f"{word:4}"
-    lines = [*_wrapped(check.detail, width), *(_wrapped(check.remedy, width) if check.remedy else ())]
+    lines = [*_wrap(check.detail, width), *(_wrap(check.remedy, width) if check.remedy else ())]
     return f"{shown}  {check.name:7}  " + f"\n{'':{_INDENT}}".join(lines)
 
 
-def _wrapped(text: str, width: int | None) -> list[str]:
+def _wrap(text: str, width: int | None) -> list[str]:
     if width is None:
         return [text]
-    room = max(width - _INDENT, _NARROWEST)
+    room = max(width - _INDENT, _MIN_TEXT_WIDTH)
     return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
 
-def _width() -> int | None:
+def _output_width() -> int | None:
     """The width to wrap at; None if the output is no terminal and ``$COLUMNS`` is not set."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isascii() and columns.isdigit() and int(columns[:9]) > 0:
@@ -264,7 +270,7 @@ def _width() -> int | None:
 
 
 @contextlib.contextmanager
-def _sign_of_life() -> Generator[None, None, None]:
+def _waiting_notice() -> Generator[None, None, None]:
     """Show on a terminal that the check is waiting, until it goes on."""
     err: TextIO | None = sys.stderr
     if err is None or not err.isatty():
@@ -277,7 +283,7 @@ def _sign_of_life() -> Generator[None, None, None]:
         shown.append(text)
         print(text, end="", file=err, flush=True)
 
-    timer = threading.Timer(_PATIENCE, show)
+    timer = threading.Timer(_NOTICE_DELAY, show)
     timer.daemon = True
     timer.start()
     try:
@@ -295,7 +301,7 @@ def _stdout() -> TextIO | None:
     return out
 
 
-def _in_colour() -> bool:
+def _use_colour() -> bool:
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and platforms.colour(_stdout())
 
@@ -304,7 +310,7 @@ def _write(text: str) -> None:
     """Print a result; without standard output the exit status alone tells it.
 
     Raises:
-        _UnwrittenError: The output does not take it.
+        _OutputError: The output does not take it.
     """
     out = _stdout()
     if out is None:
@@ -319,21 +325,21 @@ def _write(text: str) -> None:
         reason = "its reader closed the pipe" if platforms.is_closed_pipe(error) else platforms.error_text(error)
     else:
         return
-    raise _UnwrittenError(reason)
+    raise _OutputError(reason)
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     port = int(text) if text.isdecimal() else 0
     if not 0 < port < _LAST_PORT:  # https gets the next one
         raise argparse.ArgumentTypeError(f"is not a number from 1 to {_LAST_PORT - 1}")
     return port
 
 
-def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+def _run_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     if options.port and not options.serve:
         parser.error("--port needs --serve")
     from . import demo

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import platforms
-from .cleaning import is_harmless, without_secrets
+from .cleaning import is_harmless, url_without_secrets
 from .destination import origin_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def how_to_check(sources: Sources, where: str, credential: Credential, request: 
         credential: The header's value; a URL with a part of it is not shown.
         request: The request; of its URL, user, query and fragment are left out because they may be secret.
     """
-    url = without_secrets(str(request.url))
+    url = url_without_secrets(str(request.url))
     url = url if is_harmless(url, credential) else _HIDDEN_URL
     method = str(request.method).upper()
     option = _option(sources.options(), where)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_bearer_env.cleaning import bare_proxy, bare_url, printable, untrusted
+from requests_bearer_env.cleaning import proxy_address, replace_unprintable, sanitize, sanitize_url
 from requests_bearer_env.credential import Credential
 from tests.helpers import KEY, OTHER_KEY
 
@@ -23,19 +23,19 @@ NOT_SHOWN = "(not shown because the key is in it)"
 @pytest.mark.parametrize("char", ["\n", "\r", "\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\udc80", "\0"])
 def test_a_path_stays_on_one_line(char: str) -> None:
     """A path may hold control characters; they neither break a line nor reach the terminal."""
-    assert printable(f"/tmp/ä{char}b c") == "/tmp/ä?b c"
+    assert replace_unprintable(f"/tmp/ä{char}b c") == "/tmp/ä?b c"
 
 
 @pytest.mark.parametrize("char", ["\x1b", "\x9b", "\x7f", "\0", "\u202e", "é", "\U0001f511", "%1B", "%251b"])
 def test_a_servers_text_is_visible_ascii(char: str) -> None:
     """Every other character becomes a question mark, even if it is percent-encoded."""
-    assert untrusted(f"a{char}{char}b") == "a?b"
+    assert sanitize(f"a{char}{char}b") == "a?b"
 
 
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")), st.from_regex(r"[!-~]{1,30}", fullmatch=True))
 def test_any_text_becomes_one_harmless_line(text: str, key: str) -> None:
     """A server may send any text: visible ASCII on one line is shown, without the key."""
-    shown = untrusted(f"{text}{key}{text}", Credential(f"Bearer {key}"))
+    shown = sanitize(f"{text}{key}{text}", Credential(f"Bearer {key}"))
     assert shown == NOT_SHOWN or key not in shown.replace("***", "\0")
     assert shown.isascii()
     assert shown.isprintable() or not shown
@@ -44,13 +44,13 @@ def test_any_text_becomes_one_harmless_line(text: str, key: str) -> None:
 @pytest.mark.parametrize("space", ["\n", "\r\n", "\t", "   ", "\u2028", "\x0b", "%0A", "%0D%0A"])
 def test_a_servers_text_is_one_line(space: str) -> None:
     """Every kind of white space, encoded or not, becomes one space."""
-    assert untrusted(f"a{space}b") == "a b"
+    assert sanitize(f"a{space}b") == "a b"
 
 
 def test_a_servers_text_is_truncated() -> None:
     """A long text does not fill the screen."""
-    assert untrusted("a" * 10_000) == "a" * 200 + "..."
-    assert untrusted("a" * 200) == "a" * 200
+    assert sanitize("a" * 10_000) == "a" * 200 + "..."
+    assert sanitize("a" * 200) == "a" * 200
 
 
 @pytest.mark.parametrize(
@@ -64,65 +64,65 @@ def test_a_servers_text_is_truncated() -> None:
 )  # fmt: skip
 def test_key_is_hidden(echo: str) -> None:
     """Any eight consecutive characters of the key are replaced, in whatever form the server repeats them."""
-    assert untrusted(f"<{echo}> is revoked", CREDENTIAL) == "<***> is revoked"
+    assert sanitize(f"<{echo}> is revoked", CREDENTIAL) == "<***> is revoked"
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "user:", "Bearer "])
 @pytest.mark.parametrize("encode", [b64encode, urlsafe_b64encode])
 def test_key_in_base64_is_hidden(before: str, encode: Callable[[bytes], bytes]) -> None:
     """Text before the key shifts it within the groups of base64; a letter at either end may hold a few of its bits."""
-    shown = untrusted(f"{encode(f'{before}{KEY}'.encode()).decode()} is revoked", CREDENTIAL)
+    shown = sanitize(f"{encode(f'{before}{KEY}'.encode()).decode()} is revoked", CREDENTIAL)
     assert re.fullmatch(r"\w{0,11}\*\*\*\w?=* is revoked", shown)
 
 
 def test_many_small_pieces_hide_the_text() -> None:
     """A text with half of the key in pieces of less than eight characters is not shown at all."""
     pieces = [KEY[at : at + 6] for at in range(0, len(KEY), 6)]
-    assert untrusted(" x ".join(pieces), CREDENTIAL) == NOT_SHOWN
-    assert untrusted(" x ".join(pieces[:4]), CREDENTIAL) == " x ".join(pieces[:4])
+    assert sanitize(" x ".join(pieces), CREDENTIAL) == NOT_SHOWN
+    assert sanitize(" x ".join(pieces[:4]), CREDENTIAL) == " x ".join(pieces[:4])
 
 
 def test_each_piece_is_hidden() -> None:
     """A key that the text has twice, or in pieces, is hidden in each place."""
-    assert untrusted(f"{KEY} or {KEY[:9]}|{KEY[20:30]}", CREDENTIAL) == "*** or ***|***"
+    assert sanitize(f"{KEY} or {KEY[:9]}|{KEY[20:30]}", CREDENTIAL) == "*** or ***|***"
 
 
 def test_several_keys_are_hidden() -> None:
     """During a rotation there are two keys to hide."""
-    assert untrusted(f"{OTHER_KEY}, {KEY}", CREDENTIAL, Credential(f"Bearer {OTHER_KEY}")) == "***, ***"
+    assert sanitize(f"{OTHER_KEY}, {KEY}", CREDENTIAL, Credential(f"Bearer {OTHER_KEY}")) == "***, ***"
 
 
 def test_key_is_hidden_before_truncation() -> None:
     """Truncation does not leave the beginning of a key at the end of the text."""
-    assert untrusted("." * 190 + KEY, CREDENTIAL) == "." * 190 + "***"
+    assert sanitize("." * 190 + KEY, CREDENTIAL) == "." * 190 + "***"
 
 
 def test_seven_characters_are_no_piece() -> None:
     """Words that the key happens to contain stay readable."""
-    assert untrusted(f"{KEY[3:10]} is", CREDENTIAL) == f"{KEY[3:10]} is"
+    assert sanitize(f"{KEY[3:10]} is", CREDENTIAL) == f"{KEY[3:10]} is"
 
 
 @pytest.mark.parametrize("key", ["e", "secret", "1234567", "!!", "k-1"])
 def test_text_with_a_short_key_is_not_shown(key: str) -> None:
     """A reader could guess a short key from a sentence with a gap."""
-    assert untrusted(f"the key {key.upper()} is revoked", Credential(f"Bearer {key}")) == NOT_SHOWN
+    assert sanitize(f"the key {key.upper()} is revoked", Credential(f"Bearer {key}")) == NOT_SHOWN
 
 
 def test_text_without_a_short_key_is_shown() -> None:
     """A short key hides nothing else."""
-    assert untrusted("no", Credential("Bearer e")) == "no"
+    assert sanitize("no", Credential("Bearer e")) == "no"
 
 
 @pytest.mark.parametrize("key", ["abcdefgh", "!!!!!!!!!!"])
 def test_eight_characters_are_replaced(key: str) -> None:
     """From eight characters on, only the key is replaced."""
-    assert untrusted(f"key {key[:8]}, no", Credential(f"Bearer {key}")) == "key ***, no"
+    assert sanitize(f"key {key[:8]}, no", Credential(f"Bearer {key}")) == "key ***, no"
 
 
 def test_longest_text_takes_no_time() -> None:
     """The longest key and the longest text take less than a second."""
     start = time.process_time()
-    untrusted("ab" * 5000, Credential("Bearer " + "ab" * 8000 + "c"))
+    sanitize("ab" * 5000, Credential("Bearer " + "ab" * 8000 + "c"))
     assert time.process_time() - start < 1
 
 
@@ -139,7 +139,7 @@ def test_longest_text_takes_no_time() -> None:
 )
 def test_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
     """User, password, query and fragment are removed, and the key is hidden in the path."""
-    assert bare_url(url, CREDENTIAL) == shown
+    assert sanitize_url(url, CREDENTIAL) == shown
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
 )
 def test_proxy_is_shown_without_its_password(proxy: str, shown: str) -> None:
     """Only host and port are shown."""
-    assert bare_proxy(proxy) == shown
+    assert proxy_address(proxy) == shown

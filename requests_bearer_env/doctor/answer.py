@@ -85,7 +85,8 @@ _FORBIDDEN = {
     ),
 }
 _CORRECT_PATH = (
-    "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
+    "correct the path, which is /v1/models on OpenAI-compatible servers; "
+    "if it is correct, check the key and its permissions"
 )
 _NOT_FOUND = {
     "different": Meaning(

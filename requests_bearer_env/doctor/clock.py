@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from .report import Check, span
+from .report import Check, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def check_clock(headers: Mapping[str, str], now: float) -> Check | None:
     return Check(
         "clock",
         "fail" if abs(ahead) > _WRONG else "warn",
-        f"this machine's clock is {span(abs(ahead), rounded=True)} {side} the answer's Date",
+        f"this machine's clock is {format_duration(abs(ahead), rounded=True)} {side} the answer's Date",
         "set it by NTP, because keys with a lifetime are refused too early or accepted too late; "
         "or tell the server's owner",
     )

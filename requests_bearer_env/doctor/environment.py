@@ -7,7 +7,7 @@ from netrc import NetrcParseError
 
 from requests.utils import get_netrc_auth
 
-from requests_bearer_env.cleaning import bare_proxy
+from requests_bearer_env.cleaning import proxy_address
 
 from .report import Check
 
@@ -44,7 +44,7 @@ def check_proxy(url: str, proxy: str, *, accepted: bool) -> Check:
     # system settings of Windows or macOS.
     names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
     setting = next((name for name in names if os.environ.get(name) == proxy), "the environment")
-    detail = f"{setting} routes this URL through the proxy {bare_proxy(proxy)}"
+    detail = f"{setting} routes this URL through the proxy {proxy_address(proxy)}"
     if accepted:
         return Check("proxy", "ok", detail)
     return Check(

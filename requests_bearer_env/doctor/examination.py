@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from requests.utils import select_proxy
 
 from requests_bearer_env.auth import BearerEnvAuth
-from requests_bearer_env.cleaning import bare_url, printable
+from requests_bearer_env.cleaning import replace_unprintable, sanitize_url
 from requests_bearer_env.destination import prepared_url
 from requests_bearer_env.errors import PYTHON, BearerAuthError, MissingKeyError, clear_frames
 from requests_bearer_env.mounts import MountedAuth
@@ -22,7 +22,7 @@ from .failure import explain_failure
 from .file import check_file
 from .jwt import check_jwt
 from .key import check_header, find_key
-from .report import Check, refused, worded, worst
+from .report import Check, failed_check, fill_in_options, worst_status
 from .request import REPEATABLE, bundle_variable, environment_settings, send
 from .url import check_url
 
@@ -110,7 +110,7 @@ def _report(checks: Generator[Check, None, str]) -> Iterator[Check]:
     for word, status in (("failed", "fail"), ("see", "warn")):
         named = [check.name for check in seen if check.status == status]
         verdict += f"; {word}: {', '.join(named)}" if named else ""
-    yield Check("verdict", worst(seen), verdict)
+    yield Check("verdict", worst_status(seen), verdict)
 
 
 def _printable(checks: Generator[Check, None, str], seen: list[Check]) -> Generator[Check, None, str]:
@@ -124,7 +124,7 @@ def _printable(checks: Generator[Check, None, str], seen: list[Check]) -> Genera
             name, status, detail, remedy = next(checks)
         except StopIteration as stop:
             return str(stop.value)
-        check = Check(name, status, printable(detail), printable(remedy))
+        check = Check(name, status, replace_unprintable(detail), replace_unprintable(remedy))
         seen.append(check)
         yield check
 
@@ -140,7 +140,7 @@ def _examine(
     try:
         key_auth = _find_key_auth(auth, prepared)
     except BearerAuthError as error:
-        yield refused("key", error, wording)
+        yield failed_check("key", error, wording)
         return "no request was sent"
     found = find_key(key_auth.sources.each, wording)
     yield found.check
@@ -182,7 +182,7 @@ def _find_key_auth(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
     mount = auth.mount_of(url) if isinstance(auth, MountedAuth) else None
     if mount is None:
         raise MissingKeyError(
-            f"no key goes to {bare_url(url)} because none of the MountedAuth's prefixes covers it",
+            f"no key goes to {sanitize_url(url)} because none of the MountedAuth's prefixes covers it",
             "correct the URL, or mount an auth there",
         )
     if isinstance(mount.auth, (BearerEnvAuth, MountedAuth)):
@@ -208,7 +208,7 @@ def _examine_network(
     try:
         key_auth.destination.check(prepared)
     except BearerAuthError as error:
-        yield refused("url", error, wording)
+        yield failed_check("url", error, wording)
         return "no request was sent"
     settings = environment_settings(prepared)
     proxy = select_proxy(prepared, settings["proxies"])
@@ -220,10 +220,10 @@ def _examine_network(
         try:
             answer = send(request.url, method, auth, settings, budget)
         except BearerAuthError as error:  # the key has vanished since it was checked above
-            yield refused("request", error, wording)
+            yield failed_check("request", error, wording)
         except Exception as error:
             detail, remedy = explain_failure(error, budget.seconds, bundle_variable(settings["verify"]))
-            yield Check("request", "fail", f"{method}: {detail}", worded(remedy, wording))
+            yield Check("request", "fail", f"{method}: {detail}", fill_in_options(remedy, wording))
             verdict = "the request was not answered"
         else:
             without = _send_without_key(request, settings, budget)

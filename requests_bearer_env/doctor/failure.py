@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from requests import exceptions
 
 from requests_bearer_env import platforms
-from requests_bearer_env.cleaning import untrusted
+from requests_bearer_env.cleaning import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,13 +58,13 @@ _WITH_BUNDLE = {
 HOST_MISMATCH = frozenset({62, 64})
 
 #: Certificates of which the trusted CAs are not to blame: expired or not yet valid, or not for the host.
-_OTHERWISE_WRONG = HOST_MISMATCH | {9, 10}
+_OTHER_DEFECTS = HOST_MISMATCH | {9, 10}
 
 #: Why a handshake fails with a port that does not speak TLS.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 #: The first line that fits one of the exceptions decides; the more telling ones come first.
-_SENTENCES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...] = (
+_EXPLANATIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...] = (
     (
         exceptions.ProxyError,
         "the proxy does not let the request through",
@@ -120,7 +120,7 @@ def explain_failure(error: BaseException, seconds: float, bundle: str = "") -> t
     Returns:
         The problem and the remedy, which may have fields of `requests_bearer_env.errors.Wording`.
     """
-    errors = list(_causes(error))
+    errors = list(_all_causes(error))
     for cause in errors:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _explain_certificate(cause, bundle)
@@ -135,7 +135,7 @@ def explain_failure(error: BaseException, seconds: float, bundle: str = "") -> t
     refused = any(isinstance(cause, (ConnectionRefusedError, socket.gaierror)) for cause in errors)
     if refused and any(isinstance(cause, exceptions.ProxyError) for cause in errors):
         return _DEAD_PROXY
-    for kinds, detail, remedy in _SENTENCES:
+    for kinds, detail, remedy in _EXPLANATIONS:
         if any(isinstance(cause, kinds) for cause in errors):
             return detail.format(seconds=seconds), remedy
     numbered = next((cause for cause in errors if isinstance(cause, OSError) and cause.errno), None)
@@ -147,15 +147,15 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, bundle: str) -> tu
     """Say what is wrong with a certificate, in OpenSSL's words where this package has none."""
     code = error.verify_code
     detail, remedy = _CERTIFICATES.get(code) or (
-        f"the server's certificate is refused: {untrusted(str(error.verify_message))} (OpenSSL)",
+        f"the server's certificate is refused: {sanitize(str(error.verify_message))} (OpenSSL)",
         "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly",
     )
-    if not bundle or code in _OTHERWISE_WRONG:
+    if not bundle or code in _OTHER_DEFECTS:
         return detail, remedy
     return f"{detail}; {bundle} is used instead of requests' own public CAs", _WITH_BUNDLE.get(code, remedy)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _all_causes(error: BaseException) -> Iterator[BaseException]:
     """An exception and all that it was made of: requests and urllib3 wrap them in one another in many ways."""
     waiting: list[object] = [error]
     seen: list[object] = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from requests_bearer_env import platforms
 from requests_bearer_env.mistakes import Mistake
 
-from .report import Check, span
+from .report import Check, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,25 +68,25 @@ def check_file(path: str, max_age: float, *, given: str = "", readable: bool) ->
     if not readable and not _may_read(path):
         return _explain_owner(path, shown, status)
     age = max(0.0, time.time() - status.st_mtime)
-    detail = f"{shown}: unchanged for {span(age)}"
+    detail = f"{shown}: unchanged for {format_duration(age)}"
     remedies: list[str] = []
     if not platforms.WINDOWS:  # the modes that Python makes up there say nothing
         mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
-        place = _secret_mount(path)
+        place = _explain_mount_mode(path)
         exposed = "" if place else _explain_exposure(status)
-        detail = f"{shown}: {mode}{place or exposed}, unchanged for {span(age)}"
+        detail = f"{shown}: {mode}{place or exposed}, unchanged for {format_duration(age)}"
         mount = _find_single_file_mount(path)
         if mount is not None:
             detail += f"; {mount.problem}"
             remedies.append(mount.remedy)
         if exposed and mount is not _REPLACED:  # a file that is to go needs no other mode
-            remedies.append(_close_to_others(path, _quoted(shown), status))
+            remedies.append(_explain_chmod(path, _quote_path(shown), status))
     if age > max_age * _DAY:
         remedies.append("rotate the key: have a new one issued, store it there, and have the old one revoked")
     return Check("file", "warn" if remedies else "ok", detail, "; ".join(remedies))
 
 
-def _secret_mount(path: str) -> str:
+def _explain_mount_mode(path: str) -> str:
     """Say why the mode of a file is not its owner's choice; blank if it is."""
     path = os.path.realpath(path)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd's LoadCredential=
@@ -109,14 +109,14 @@ def _explain_exposure(status: os.stat_result) -> str:
     return ""
 
 
-def _quoted(shown: str) -> str:
+def _quote_path(shown: str) -> str:
     """The path for a command, so that the shell expands the variables in it."""
     if "$" not in shown:
         return shlex.quote(shown)
     return '"{}"'.format(re.sub(r'[\\"`]', r"\\\g<0>", re.sub(r"^~(?=/)", "$HOME", shown)))
 
 
-def _close_to_others(path: str, quoted: str, status: os.stat_result) -> str:
+def _explain_chmod(path: str, quoted: str, status: os.stat_result) -> str:
     """The remedy that leaves this process able to read the file; only its owner and root may change its mode."""
     if _is_kubernetes(path):
         return _KUBERNETES_MODE
@@ -126,14 +126,14 @@ def _close_to_others(path: str, quoted: str, status: os.stat_result) -> str:
         return f"have its owner, or root, make it readable by its owner and its group only: chmod 640 {quoted}"
     return (
         "have root make the program's user its owner, and close it to others: "
-        f"chown {_user(os.geteuid())} {quoted} && chmod 600 {quoted}"
+        f"chown {_user_name(os.geteuid())} {quoted} && chmod 600 {quoted}"
     )
 
 
 def _is_kubernetes(path: str) -> bool:
     """Whether a file looks like one of a Kubernetes volume, whose modes the pod's specification decides."""
     path = os.path.realpath(path)
-    return any(_KUBERNETES.search(place) for place in (path, _mounted_from(path)))
+    return any(_KUBERNETES.search(place) for place in (path, _find_mount_source(path)))
 
 
 def _is_owner(status: os.stat_result) -> bool:
@@ -168,14 +168,14 @@ def _explain_owner(path: str, subject: str, status: os.stat_result) -> Check:
     return Check(
         "file",
         "fail",
-        f"{subject} belongs to user {_user(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, "
-        f"and this process runs as user {_user(os.geteuid())}",
-        "run the check as the user of the service, or give that user the right to read the file"
+        f"{subject} belongs to user {_user_name(status.st_uid)} with mode {stat.S_IMODE(status.st_mode):04o}, "
+        f"and this process runs as user {_user_name(os.geteuid())}",
+        "run the check as the user of the service, or give that user permission to read the file"
         + (f": {_KUBERNETES_MODE}" if _is_kubernetes(path) else ""),
     )
 
 
-def _user(number: int) -> str:
+def _user_name(number: int) -> str:
     """A user's name, or the number where there is no name."""
     try:
         return str(import_module("pwd").getpwuid(number).pw_name)
@@ -185,23 +185,23 @@ def _user(number: int) -> str:
 
 def _find_single_file_mount(path: str) -> Mistake | None:
     """Say why a rotated key never arrives in a file that is mounted by itself; None if that is not known."""
-    root = _mounted_from(os.path.realpath(path))
+    root = _find_mount_source(os.path.realpath(path))
     if root.endswith("//deleted"):
         return _REPLACED
     return _SUB_PATH if _KUBERNETES.search(root) else None
 
 
-def _mounted_from(path: str) -> str:
+def _find_mount_source(path: str) -> str:
     """The source of the mount whose mount point is this very file; blank if there is none."""
     try:
         with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.split(" ") for line in file]
     except OSError:  # not Linux
         return ""
-    roots = [_unescaped(fields[3]) for fields in lines if len(fields) > 5 and _unescaped(fields[4]) == path]
+    roots = [_unescape(fields[3]) for fields in lines if len(fields) > 5 and _unescape(fields[4]) == path]
     return roots[-1] if roots else ""  # a later mount hides an earlier one
 
 
-def _unescaped(field: str) -> str:
+def _unescape(field: str) -> str:
     """A path in mountinfo, where white space and backslashes are octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

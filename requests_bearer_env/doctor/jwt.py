@@ -10,9 +10,9 @@ import re
 from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from requests_bearer_env.cleaning import untrusted
+from requests_bearer_env.cleaning import sanitize
 
-from .report import Check, Status, span
+from .report import Check, Status, format_duration
 
 if TYPE_CHECKING:
     from requests_bearer_env.credential import Credential
@@ -30,7 +30,7 @@ _SIGNATURES = {"HS256": 32, "HS384": 48, "HS512": 64, "ES256": 64, "ES384": 96, 
 _RSA_STEP = 64
 
 #: No date is further from 1970, in seconds; a larger number is no date and too much for a float.
-_DATES = 1e12
+_LATEST_DATE = 1e12
 
 #: Seconds by which two clocks commonly differ.
 _SKEW = 30
@@ -59,13 +59,15 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
         The line of the report, or None if the key is no JWT.
     """
     match = _JWT.fullmatch(credential)
-    header = _object(match[1]) if match else None
+    header = _decode_object(match[1]) if match else None
     if match is None or header is None:
         return None
-    claims = _object(match[2])
+    claims = _decode_object(match[2])
     if claims is None:
         return Check("jwt", "fail", "the key has the header of a JWT, but its claims cannot be read", _COPY_AGAIN)
-    findings = [found for found in (_find_cut(header, match[3]), _find_problem(claims, now)) if found is not None]
+    findings = [
+        found for found in (_find_truncation(header, match[3]), _find_problem(claims, now)) if found is not None
+    ]
     rights, audience = _describe_reach(claims, credential)
     if findings:
         status: Status = "fail" if any(finding.status == "fail" for finding in findings) else "warn"
@@ -74,11 +76,11 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
         return Check("jwt", status, detail, "; ".join(finding.remedy for finding in findings))
     reach = f"{rights or 'no scopes'}; {audience or 'no audience'}"
     if "exp" in claims:
-        return Check("jwt", "ok", f"expires in {span(claims['exp'] - now)}; {reach}")
+        return Check("jwt", "ok", f"expires in {format_duration(claims['exp'] - now)}; {reach}")
     return Check("jwt", "ok", f"has no exp, so it does not expire by itself; {reach}")
 
 
-def _object(part: str) -> dict[str, Any] | None:
+def _decode_object(part: str) -> dict[str, Any] | None:
     """The JSON object in a part of a JWT, if there is one."""
     try:
         value: object = json.loads(urlsafe_b64decode(f"{part}=="))  # superfluous padding is ignored
@@ -87,7 +89,7 @@ def _object(part: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _find_cut(header: dict[str, Any], signature: str | None) -> _Finding | None:
+def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding | None:
     """Find out whether the end of the key is missing."""
     if signature is None:
         return _Finding("fail", "has no signature, so its end is missing", _COPY_AGAIN)
@@ -114,26 +116,26 @@ def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
             return _Finding("fail", f"its {name} is not a date in seconds", _NEW_KEY)
     clocks = "wait, or see whether this machine's clock is slow"
     if "exp" in claims and claims["exp"] <= now:
-        return _Finding("fail", f"expired {span(now - claims['exp'])} ago", _NEW_KEY)
+        return _Finding("fail", f"expired {format_duration(now - claims['exp'])} ago", _NEW_KEY)
     if claims.get("nbf", now) > now:
-        return _Finding("fail", f"not valid for another {span(claims['nbf'] - now)} (nbf)", clocks)
+        return _Finding("fail", f"not valid for another {format_duration(claims['nbf'] - now)} (nbf)", clocks)
     if claims.get("iat", now) > now + _SKEW:
-        return _Finding("warn", f"issued {span(claims['iat'] - now)} in the future (iat)", clocks)
+        return _Finding("warn", f"issued {format_duration(claims['iat'] - now)} in the future (iat)", clocks)
     return None
 
 
 def _is_date(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_DATES < value < _DATES
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_LATEST_DATE < value < _LATEST_DATE
 
 
 def _describe_reach(claims: dict[str, Any], credential: Credential) -> tuple[str, str]:
     """Say what the key may do, and for whom it is meant, which should be no more than the job needs; else blank."""
-    rights = [f"{name} {_words(claims[name], credential)}" for name in _RIGHTS if name in claims]
-    return ", ".join(rights), f"audience {_words(claims['aud'], credential)}" if "aud" in claims else ""
+    rights = [f"{name} {_join_strings(claims[name], credential)}" for name in _RIGHTS if name in claims]
+    return ", ".join(rights), f"audience {_join_strings(claims['aud'], credential)}" if "aud" in claims else ""
 
 
-def _words(claim: object, credential: Credential) -> str:
+def _join_strings(claim: object, credential: Credential) -> str:
     """A claim that is a string or a list of strings."""
     items = cast("list[object]", claim) if isinstance(claim, list) else [claim]
     words = " ".join(item for item in items if isinstance(item, str))
-    return untrusted(words, credential) or "(empty)"
+    return sanitize(words, credential) or "(empty)"

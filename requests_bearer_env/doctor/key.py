@@ -12,7 +12,7 @@ from requests_bearer_env.sources import explain_missing
 from requests_bearer_env.sources.env import EnvSource
 from requests_bearer_env.sources.file import FileSource
 
-from .report import Check, refused, worded
+from .report import Check, failed_check, fill_in_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,18 +52,18 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
         try:
             reading = source.read()
         except BearerAuthError as error:
-            return KeyFound(refused("key", error, wording), file=_file(source))
+            return KeyFound(failed_check("key", error, wording), file=_file_source(source))
         if reading.credential is not None:
-            others = _other_keys(sources[number:], reading.credential)
-            check = _describe(source, reading, reading.credential, others, wording)
-            return KeyFound(check, reading.credential, _file(source))
+            others = _find_other_keys(sources[number:], reading.credential)
+            check = _describe_key(source, reading, reading.credential, others, wording)
+            return KeyFound(check, reading.credential, _file_source(source))
         readings.append(reading)
     detail, remedy = explain_missing(sources, readings)
     homes = "".join(map(_explain_home, sources))
-    return KeyFound(Check("key", "fail", f"{detail}{homes}", worded(remedy, wording)))
+    return KeyFound(Check("key", "fail", f"{detail}{homes}", fill_in_options(remedy, wording)))
 
 
-def _file(source: Source) -> FileSource | None:
+def _file_source(source: Source) -> FileSource | None:
     """The file that a source reads, if it reads one."""
     file = source.file() if isinstance(source, EnvSource) else source
     return file if isinstance(file, FileSource) else None
@@ -71,13 +71,13 @@ def _file(source: Source) -> FileSource | None:
 
 def _explain_home(source: Source) -> str:
     """Say which directory the ``~`` in a path is for this user; the value of a variable in it is not shown."""
-    file = _file(source)
+    file = _file_source(source)
     tilde = re.match(r"~\w*(?=[/\\])", file.given, re.ASCII) if file is not None else None
     home = os.path.expanduser(tilde[0]) if tilde else ""
     return f"; {tilde[0]} is {home} here" if tilde and home != tilde[0] else ""
 
 
-def _other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
+def _find_other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
     """The sources that were not read and have another key; a provider is not called for that."""
     found: list[str] = []
     for source in sources:
@@ -91,7 +91,9 @@ def _other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
     return found
 
 
-def _describe(source: Source, reading: Reading, credential: Credential, others: list[str], wording: Wording) -> Check:
+def _describe_key(
+    source: Source, reading: Reading, credential: Credential, others: list[str], wording: Wording
+) -> Check:
     """The line for a key that was found."""
     length = credential.key_length
     detail = f"{reading.where}: {length} characters"
@@ -100,18 +102,18 @@ def _describe(source: Source, reading: Reading, credential: Credential, others: 
     if reading.trimmed:
         detail += f"; left out: {reading.trimmed}"
     remedies: list[str] = []
-    mistake = None if _begins_with_scheme(credential) else suspicion(credential) or _explain_length(length)
+    mistake = None if _begins_with_scheme(credential) else suspected_mistake(credential) or _explain_length(length)
     if mistake is not None:
         detail += f"; it {mistake.problem}"
-        remedies.append(worded(mistake.remedy, wording))
+        remedies.append(fill_in_options(mistake.remedy, wording))
     if others:  # of a variable, because a provider, which comes after a file, is not called
-        variable = source.options()["env"] + ("" if _file(source) is None else "_FILE")
+        variable = source.options()["env"] + ("" if _file_source(source) is None else "_FILE")
         detail += f"; another key is in {' and '.join(others)}, which is not used"
         remedies.append(f"if the other key is the newer one, unset {variable}")
     return Check("key", "warn" if remedies else "ok", detail, "; ".join(remedies))
 
 
-def suspicion(credential: Credential) -> Mistake | None:
+def suspected_mistake(credential: Credential) -> Mistake | None:
     """Name what a key looks like, if it looks like a mistake."""
     return explain_suspicion(credential.removeprefix("Bearer "))
 
@@ -128,9 +130,9 @@ def _begins_with_scheme(credential: Credential) -> bool:
 def check_header(credential: Credential, wording: Wording) -> Check:
     """Describe the header's value."""
     shape = f"Authorization: Bearer, one space, {credential.key_length} characters of visible ASCII"
-    mistake = suspicion(credential) if _begins_with_scheme(credential) else None
+    mistake = suspected_mistake(credential) if _begins_with_scheme(credential) else None
     if mistake is not None:
-        return Check("header", "warn", f"{shape}; the key {mistake.problem}", worded(mistake.remedy, wording))
+        return Check("header", "warn", f"{shape}; the key {mistake.problem}", fill_in_options(mistake.remedy, wording))
     if len(credential) > _LONG_HEADER:
         return Check(
             "header", "warn", f"{shape}, more than many servers accept", "if it is refused, ask for a shorter key"

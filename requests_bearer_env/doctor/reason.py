@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from requests_bearer_env.challenge import parse_challenge
-from requests_bearer_env.cleaning import untrusted
+from requests_bearer_env.cleaning import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _ERRORS = {
     "invalid_request": "invalid_request, so the request is malformed",
     "invalid_token": "invalid_token, so the key is expired, revoked or wrong",
-    "insufficient_scope": "insufficient_scope, so the key lacks a right that is needed here",
+    "insufficient_scope": "insufficient_scope, so the key lacks a permission that is needed here",
 }
 
 #: Where JSON bodies have the reason, the more telling ones first.
-_NAMES = ("detail", "message", "error_description", "error", "errors", "msg", "reason")
+_REASON_FIELDS = ("detail", "message", "error_description", "error", "errors", "msg", "reason")
 
 #: The reason in JSON that is incomplete, because no more of it was read.
 _CUT_REASON = re.compile(r'"(?:detail|message|error)"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -35,7 +35,7 @@ _CUT_REASON = re.compile(r'"(?:detail|message|error)"\s*:\s*("(?:[^"\\]|\\.)*")'
 _ADMIN_PATH = re.compile(r"/v1/internal/(?:model/(?:list|load|unload)|lora/(?:list|load|unload))/?")
 
 #: A reason is not looked for deeper inside of arrays and objects.
-_DEPTH = 4
+_MAX_DEPTH = 4
 
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 
@@ -62,7 +62,7 @@ def is_web_page(answer: Answer) -> bool:
 
 def reports_error(answer: Answer) -> bool:
     """Whether the body is JSON that says that the request failed."""
-    body = _json(answer)
+    body = _parse_body(answer)
     if not isinstance(body, dict):
         return False
     found = cast("Mapping[str, Any]", body)
@@ -78,7 +78,9 @@ def takes_admin_key(answer: Answer) -> bool:
     """Whether this may be text-generation-webui, which refuses the API key at the paths that load and list models."""
     path = urlsplit(answer.url).path
     return (
-        answer.status == 401 and _json(answer) == {"detail": "Unauthorized"} and _ADMIN_PATH.fullmatch(path) is not None
+        answer.status == 401
+        and _parse_body(answer) == {"detail": "Unauthorized"}
+        and _ADMIN_PATH.fullmatch(path) is not None
     )
 
 
@@ -89,7 +91,7 @@ def explain_origin(answer: Answer, keys: Sequence[Credential]) -> str:
         answer: The answer.
         keys: What must not be shown.
     """
-    shown = ((name, untrusted(answer.headers.get(name, ""), *keys)) for name in ("Server", "Via"))
+    shown = ((name, sanitize(answer.headers.get(name, ""), *keys)) for name in ("Server", "Via"))
     said = " and ".join(f'{name} is "{value}"' for name, value in shown if value)
     return f"in its headers, {said}" if said else ""
 
@@ -101,7 +103,7 @@ def explain_wait(answer: Answer, keys: Sequence[Credential]) -> str:
         answer: The answer.
         keys: What must not be shown.
     """
-    after = untrusted(answer.headers.get("Retry-After", ""), *keys) if answer.status in {429, 503} else ""
+    after = sanitize(answer.headers.get("Retry-After", ""), *keys) if answer.status in {429, 503} else ""
     return f'its Retry-After is "{after}"' if after else ""
 
 
@@ -125,23 +127,23 @@ def explain_reason(answer: Answer, keys: Sequence[Credential]) -> str:
     said: list[str] = []
     error = challenge.bearer.get("error")
     if error is not None:
-        said.append("its reason is " + (_ERRORS.get(error) or f'"{untrusted(error, *keys)}"'))
-    for text in dict.fromkeys((challenge.bearer.get("error_description"), _reason_in_body(answer))):
-        shown = untrusted(text or "", *keys)
+        said.append("its reason is " + (_ERRORS.get(error) or f'"{sanitize(error, *keys)}"'))
+    for text in dict.fromkeys((challenge.bearer.get("error_description"), _find_reason_in_body(answer))):
+        shown = sanitize(text or "", *keys)
         if shown:
             said.append(f'it says "{shown}"')
     if "scope" in challenge.bearer:
-        said.append(f'it asks for the scope "{untrusted(challenge.bearer["scope"], *keys)}"')
+        said.append(f'it asks for the scope "{sanitize(challenge.bearer["scope"], *keys)}"')
     if names_other_scheme(answer):
-        said.append(f"its challenge names the scheme {untrusted(challenge.schemes[0], *keys)}, not Bearer")
+        said.append(f"its challenge names the scheme {sanitize(challenge.schemes[0], *keys)}, not Bearer")
     return "; ".join(said)
 
 
-def _reason_in_body(answer: Answer) -> str | None:
+def _find_reason_in_body(answer: Answer) -> str | None:
     """The reason in a JSON body, or in the beginning of one."""
-    body = _json(answer)
+    body = _parse_body(answer)
     if body is not None:
-        return _find_reason(body, _DEPTH)
+        return _find_reason(body, _MAX_DEPTH)
     text = answer.body.decode(errors="replace")
     match = _CUT_REASON.search(text) if text.lstrip()[:1] in ("{", "[") else None
     try:
@@ -150,7 +152,7 @@ def _reason_in_body(answer: Answer) -> str | None:
         return None
 
 
-def _json(answer: Answer) -> object:
+def _parse_body(answer: Answer) -> object:
     """The body if it is complete JSON, else None."""
     try:
         return cast("object", json.loads(answer.body, strict=False))
@@ -161,14 +163,14 @@ def _json(answer: Answer) -> object:
 def _find_reason(value: object, depth: int) -> str | None:
     """The first text in JSON that may be a reason."""
     if isinstance(value, str):
-        return value if depth < _DEPTH else None
+        return value if depth < _MAX_DEPTH else None
     if depth == 0:
         return None
     if isinstance(value, list):
         items = cast("list[object]", value)[:1]
     elif isinstance(value, dict):
         found = cast("Mapping[str, object]", value)
-        items = [found[name] for name in _NAMES if name in found]
+        items = [found[name] for name in _REASON_FIELDS if name in found]
     else:
         return None
     return next(filter(None, (_find_reason(item, depth - 1) for item in items)), None)

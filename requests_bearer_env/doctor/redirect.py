@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from requests.sessions import SessionRedirectMixin
 
 from requests_bearer_env.auth import BearerEnvAuth
-from requests_bearer_env.cleaning import bare_url
+from requests_bearer_env.cleaning import sanitize_url
 from requests_bearer_env.destination import origin_of
 from requests_bearer_env.mounts import MountedAuth
 
@@ -50,7 +50,7 @@ def explain_redirect(answer: Answer, auth: KeyAuth, keys: Sequence[Credential]) 
             "it redirects to something that is not an http or https URL",
             "correct the URL, or tell the server's owner",
         )
-    where = f"it redirects to {bare_url(target, *keys)}"
+    where = f"it redirects to {sanitize_url(target, *keys)}"
     if _LOGIN.search(urlsplit(target).path):
         return (
             "fail",

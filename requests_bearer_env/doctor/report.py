@@ -31,24 +31,24 @@ class Check(NamedTuple):
     remedy: str = ""
 
 
-def refused(name: str, error: BearerAuthError, wording: Wording) -> Check:
+def failed_check(name: str, error: BearerAuthError, wording: Wording) -> Check:
     """Make the line for an error of this package."""
     error = error.copy(wording)
     return Check(name, "fail", error.problem, error.remedy)
 
 
-def worded(template: str, wording: Wording, host: str = "") -> str:
+def fill_in_options(template: str, wording: Wording, host: str = "") -> str:
     """Fill the names of options into a remedy, as `requests_bearer_env.errors.BearerAuthError` does."""
     return template.format(**{option: name.format(host=host) for option, name in wording._asdict().items()})
 
 
-def worst(checks: Iterable[Check]) -> Status:
+def worst_status(checks: Iterable[Check]) -> Status:
     """Return the most severe status of some lines."""
     found = {check.status for check in checks}
     return "fail" if "fail" in found else "warn" if "warn" in found else "ok"
 
 
-def span(seconds: float, *, rounded: bool = False) -> str:
+def format_duration(seconds: float, *, rounded: bool = False) -> str:
     """Say a length of time in words, in the largest unit of which there are at least two.
 
     Args:

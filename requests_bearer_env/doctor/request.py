@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 REPEATABLE = frozenset({"GET", "HEAD"})
 
 #: Bytes of a body that are read.
-_BODY = 2048
+_MAX_BODY = 2048
 
 #: Seconds to wait for them: a stream may never send so many.
-_BODY_PATIENCE = 2.0
+_BODY_TIMEOUT = 2.0
 
 
 class Answer(NamedTuple):
@@ -104,7 +104,7 @@ def send(url: str, method: str, auth: AuthBase | None, settings: Mapping[str, An
         request = session.prepare_request(requests.Request(method, url, auth=auth or _NoAuth()))
         response = _send(session, request, settings, budget)
         received = time.time()
-        return _answer(response, _beginning(response, budget), received)
+        return _make_answer(response, _read_beginning(response, budget), received)
 
 
 def _send(session: requests.Session, request: PreparedRequest, settings: Mapping[str, Any], budget: Budget) -> Response:
@@ -127,9 +127,9 @@ def _send(session: requests.Session, request: PreparedRequest, settings: Mapping
         raise
 
 
-def _beginning(response: Response, budget: Budget) -> bytes:
+def _read_beginning(response: Response, budget: Budget) -> bytes:
     """Read the beginning of a body: what came within some seconds, or before the connection failed."""
-    patience = min(_BODY_PATIENCE, budget.left / 2)
+    patience = min(_BODY_TIMEOUT, budget.left / 2)
     end = time.monotonic() + patience
     read = bytearray()
 
@@ -138,15 +138,15 @@ def _beginning(response: Response, budget: Budget) -> bytes:
         with contextlib.closing(response):
             for piece in response.iter_content(1):
                 read.extend(piece)
-                if len(read) >= _BODY or time.monotonic() > end:
+                if len(read) >= _MAX_BODY or time.monotonic() > end:
                     return
 
     with contextlib.suppress(Exception):  # the status and the headers are the answer, whatever the body is
         budget.run(collect, at_most=patience)
-    return bytes(read[:_BODY])
+    return bytes(read[:_MAX_BODY])
 
 
-def _answer(response: Response, body: bytes, received: float) -> Answer:
+def _make_answer(response: Response, body: bytes, received: float) -> Answer:
     headers = [one.request.headers.get("Authorization") for one in (*response.history, response)]
     return Answer(
         response.status_code,

@@ -16,11 +16,11 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from requests_bearer_env import platforms
-from requests_bearer_env.cleaning import bare_url, untrusted
+from requests_bearer_env.cleaning import sanitize, sanitize_url
 from requests_bearer_env.destination import origin_of
 
 from .failure import HOST_MISMATCH, explain_failure
-from .report import Check, span, worded
+from .report import Check, fill_in_options, format_duration
 from .request import bundle_variable
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 _DAY = 86400
 
 #: Days left to a certificate from which on it should be renewed.
-_SOON = 14
+_MIN_DAYS = 14
 
 #: So many names of a certificate are shown.
-_NAMES = 3
+_MAX_NAMES = 3
 
 
 def check_url(
@@ -54,11 +54,11 @@ def check_url(
         keys: What must not be shown, wherever it is in the URL.
         wording: The names of options.
     """
-    where = bare_url(url, *keys)
+    where = sanitize_url(url, *keys)
     origin = cast("Origin", origin_of(url))
     bundle = bundle_variable(verify)
     try:
-        context = _context(verify) if origin.scheme == "https" else None
+        context = _make_context(verify) if origin.scheme == "https" else None
     except OSError as error:
         reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else platforms.error_text(error)
         detail = f"{where}: {bundle or 'the file of trusted CAs in certifi'} cannot be used ({reason})"
@@ -68,23 +68,23 @@ def check_url(
         detail = f"{where}: a proxy is used, so only the request shows whether the server is reached"
         return Check("url", "ok", detail)
     try:
-        end = budget.run(lambda: _certificate_end(origin, context, budget.left))
+        end = budget.run(lambda: _fetch_expiry(origin, context, budget.left))
     except Exception as error:
         detail, remedy = explain_failure(error, budget.seconds, bundle)
         if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in HOST_MISMATCH:
             detail, remedy = _explain_mismatch(origin, verify, budget, keys) or (detail, remedy)
         host = origin.host.strip("[]")
-        return Check("url", "fail", f"{where}: {detail}", worded(remedy, wording, host))
+        return Check("url", "fail", f"{where}: {detail}", fill_in_options(remedy, wording, host))
     if end is None:
         return Check("url", "ok", f"{where}: reached by plain HTTP, which is allowed for this host")
     left = end - time.time()
-    detail = f"{where}: reached, and its certificate is verified and has {span(left)} left"
-    if left < _SOON * _DAY:
+    detail = f"{where}: reached, and its certificate is verified and has {format_duration(left)} left"
+    if left < _MIN_DAYS * _DAY:
         return Check("url", "warn", detail, "have the certificate renewed")
     return Check("url", "ok", detail)
 
 
-def _context(verify: bool | str) -> ssl.SSLContext:
+def _make_context(verify: bool | str) -> ssl.SSLContext:
     """What requests verifies certificates with."""
     bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
     context = create_urllib3_context()
@@ -97,15 +97,15 @@ def _context(verify: bool | str) -> ssl.SSLContext:
     return context
 
 
-def _certificate_end(origin: Origin, context: ssl.SSLContext | None, timeout: float) -> float | None:
+def _fetch_expiry(origin: Origin, context: ssl.SSLContext | None, timeout: float) -> float | None:
     """Connect, and return until when the certificate is valid; None without TLS."""
     if context is None:
         with closing(socket.create_connection((origin.host.strip("[]"), origin.port), timeout)):
             return None
-    return ssl.cert_time_to_seconds(_certificate(origin, context, timeout)["notAfter"])
+    return ssl.cert_time_to_seconds(_fetch_certificate(origin, context, timeout)["notAfter"])
 
 
-def _certificate(origin: Origin, context: ssl.SSLContext, timeout: float) -> dict[str, Any]:
+def _fetch_certificate(origin: Origin, context: ssl.SSLContext, timeout: float) -> dict[str, Any]:
     """Connect, and return the server's certificate."""
     host = origin.host.strip("[]")
     with (
@@ -119,20 +119,20 @@ def _explain_mismatch(
     origin: Origin, verify: bool | str, budget: Budget, keys: Sequence[Credential]
 ) -> tuple[str, str] | None:
     """Say for which names a certificate is that is not for the host in the URL; None if that cannot be seen."""
-    context = _context(verify)
+    context = _make_context(verify)
     context.check_hostname = False
     try:
-        certificate = budget.run(lambda: _certificate(origin, context, budget.left))
+        certificate = budget.run(lambda: _fetch_certificate(origin, context, budget.left))
     except Exception:
         return None  # the first failure is reported
-    names = [untrusted(str(name), *keys) for _, name in certificate.get("subjectAltName", ())]
+    names = [sanitize(str(name), *keys) for _, name in certificate.get("subjectAltName", ())]
     if not names:
         return (
             "the server's certificate has no subjectAltName, and its common name (CN) does not count",
             "have it issued anew with the host's name, or its address, as a subjectAltName",
         )
-    more = " and others" if len(names) > _NAMES else ""
+    more = " and others" if len(names) > _MAX_NAMES else ""
     return (
-        f"the server's certificate is for {', '.join(names[:_NAMES])}{more}, not for this host",
+        f"the server's certificate is for {', '.join(names[:_MAX_NAMES])}{more}, not for this host",
         "use a name that it is for, or have a certificate issued for this one",
     )

@@ -36,7 +36,8 @@ CORRECT_REQUEST = (
     "to try the key alone, check a URL that does not"
 )
 CORRECT_PATH = (
-    "correct the path, which is /v1/models on OpenAI-compatible servers; if it is correct, check the key and its rights"
+    "correct the path, which is /v1/models on OpenAI-compatible servers; "
+    "if it is correct, check the key and its permissions"
 )
 WAIT = "wait and send fewer requests; check the key's quota"
 GATEWAY = "try again later; if the error persists, see whether the server runs, and look at its log and the proxy's"
@@ -478,7 +479,7 @@ def test_challenge_of_a_403_names_the_scope() -> None:
     """A 403 does not ask for credentials, so another scheme in it is not shown."""
     challenge = 'Bearer error="insufficient_scope", scope="models:write"'
     assert explain_reason(answer(403, WWW_Authenticate=challenge), []) == (
-        "its reason is insufficient_scope, so the key lacks a right that is needed here; "
+        "its reason is insufficient_scope, so the key lacks a permission that is needed here; "
         'it asks for the scope "models:write"'
     )
     assert explain_reason(answer(403, WWW_Authenticate="Basic"), []) == ""

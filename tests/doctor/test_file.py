@@ -25,7 +25,7 @@ MOUNT_ALL = "mount the whole volume or directory (in Kubernetes: without subPath
 RECREATE = f"create the container anew (docker compose up --force-recreate); for the next rotation, {MOUNT_ALL}"
 KUBERNETES = "in the pod's specification, set defaultMode: 0440 for the volume, and fsGroup in securityContext"
 OWNER_AND_GROUP = "have its owner, or root, make it readable by its owner and its group only: chmod 640 {path}"
-RUN_AS = "run the check as the user of the service, or give that user the right to read the file"
+RUN_AS = "run the check as the user of the service, or give that user permission to read the file"
 
 KeyFile = Callable[..., Path]
 

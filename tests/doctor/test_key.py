@@ -12,7 +12,7 @@ import pytest
 from requests_bearer_env import BearerEnvAuth, command
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.doctor import Check
-from requests_bearer_env.doctor.key import KeyFound, check_header, find_key, suspicion
+from requests_bearer_env.doctor.key import KeyFound, check_header, find_key, suspected_mistake
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON
 from tests.helpers import KEY, OTHER_KEY, make_program
 
@@ -358,7 +358,7 @@ def test_value_that_may_be_a_key_warns(mistake: tuple[str, str], keys: str, monk
 )  # fmt: skip
 def test_key_that_only_resembles_a_mistake_is_ok(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frequent false warnings would be ignored; a short key warns for another reason."""
-    assert suspicion(Credential(f"Bearer {key}")) is None
+    assert suspected_mistake(Credential(f"Bearer {key}")) is None
     assert len(key) < 8 or key_line(key, monkeypatch).status == "ok"
 
 

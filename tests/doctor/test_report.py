@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from requests_bearer_env.doctor.report import Check, Status, refused, span, worded, worst
+from requests_bearer_env.doctor.report import (
+    Check,
+    Status,
+    failed_check,
+    fill_in_options,
+    format_duration,
+    worst_status,
+)
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON, InsecureTransportError
 
 
 def test_error_is_split_into_problem_and_remedy() -> None:
     """The remedy names the options of the user interface."""
     error = InsecureTransportError("file a: b cannot be read", "{provider}, or {allow_http}", host="tgw.local")
-    assert refused("url", error, PYTHON)[2:] == ("file a: b cannot be read", "provider=, or allow_http=['tgw.local']")
-    assert refused("url", error, COMMAND_LINE)[2:] == (
+    assert failed_check("url", error, PYTHON)[2:] == (
+        "file a: b cannot be read",
+        "provider=, or allow_http=['tgw.local']",
+    )
+    assert failed_check("url", error, COMMAND_LINE)[2:] == (
         "file a: b cannot be read",
         "--command, or --allow-http tgw.local",
     )
@@ -20,8 +30,8 @@ def test_error_is_split_into_problem_and_remedy() -> None:
 
 def test_remedy_names_options() -> None:
     """A remedy of the doctor itself names them, too."""
-    assert worded("{file} {hosts} {allow_http}", PYTHON, "h") == "file= hosts= allow_http=['h']"
-    assert worded("{file} {hosts} {allow_http}", COMMAND_LINE, "h") == "--file --host --allow-http h"
+    assert fill_in_options("{file} {hosts} {allow_http}", PYTHON, "h") == "file= hosts= allow_http=['h']"
+    assert fill_in_options("{file} {hosts} {allow_http}", COMMAND_LINE, "h") == "--file --host --allow-http h"
 
 
 @pytest.mark.parametrize(
@@ -30,7 +40,7 @@ def test_remedy_names_options() -> None:
 def test_worst_status_decides(statuses: str, status: Status) -> None:
     """One failure makes the whole report fail."""
     given: dict[str, Status] = {"ok": "ok", "warn": "warn", "fail": "fail"}
-    assert worst(Check("key", given[word], "") for word in statuses.split()) == status
+    assert worst_status(Check("key", given[word], "") for word in statuses.split()) == status
 
 
 @pytest.mark.parametrize(
@@ -50,5 +60,5 @@ def test_worst_status_decides(statuses: str, status: Status) -> None:
 )
 def test_span_is_in_words(seconds: float, down: str, nearest: str) -> None:
     """The unit is the largest of which the span has at least two."""
-    assert span(seconds) == down
-    assert span(seconds, rounded=True) == nearest
+    assert format_duration(seconds) == down
+    assert format_duration(seconds, rounded=True) == nearest

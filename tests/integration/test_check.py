@@ -349,14 +349,14 @@ def refused(made: Made, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 
 def changed_context(monkeypatch: pytest.MonkeyPatch, change: Callable[[ssl.SSLContext], None]) -> None:
     """Verify certificates as another release of Python or urllib3 does."""
-    make = url._context
+    make = url._make_context
 
     def changed(verify: bool | str) -> ssl.SSLContext:
         context = make(verify)
         change(context)
         return context
 
-    monkeypatch.setattr(url, "_context", changed)
+    monkeypatch.setattr(url, "_make_context", changed)
 
 
 def test_certificate_without_san_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -619,7 +619,7 @@ def test_reason_is_read_from_the_beginning(serve: Serve) -> None:
 
 def test_body_that_drips_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check reads a body for some seconds only, with the key and without it."""
-    monkeypatch.setattr("requests_bearer_env.doctor.request._BODY_PATIENCE", 0.3)
+    monkeypatch.setattr("requests_bearer_env.doctor.request._BODY_TIMEOUT", 0.3)
     done = threading.Event()
 
     def drip(_: bytes) -> Iterator[bytes]:
