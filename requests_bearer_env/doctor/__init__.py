@@ -1,8 +1,8 @@
-"""The doctor: why a request with a bearer key is refused, as data.
+"""The doctor finds out why a request with a bearer key is refused, and returns the result as data.
 
-`diagnose` looks at the key, at what is around it and, given a URL, at the server; the command
-``check`` prints what it returns. The classes that authorise requests do the work here as well, so
-that what is reported is what a request does.
+`diagnose` checks the key, its file, the environment and, given a URL, the server. The command ``check``
+prints what `diagnose` returns. Keys are read and URLs checked by the code that authorises requests, so the
+report is about what a request does.
 """
 
 from __future__ import annotations
@@ -27,34 +27,36 @@ def diagnose(
     timeout: float = 10,
     max_age: float = 90,
 ) -> list[Check]:
-    """Check a key and, given a URL, what a server says to it.
+    """Check a key and, given a URL, how a server answers a request with it.
 
     The key's sources are read as for a request; with a URL a provider without ``ttl=`` is therefore
-    called twice, and once more after a refusal. If the destination is in order, the request is sent
-    with the key and, for GET and HEAD, once more without it, because only the difference of the two
-    answers is evidence. No redirect is followed, and at most 2 KiB of a body are read. The
-    environment's proxies, CA bundle and netrc count as they do for ``requests.get``.
+    called twice, and once more after a refusal. If the key may be sent to the URL, the request is sent
+    with the key and, for GET and HEAD, once more without it, because only a difference between the two
+    answers shows that the server reads the key. No redirect is followed, and at most 2 KiB of a body are
+    read. The proxies, CA bundle and netrc of the environment apply as they do to ``requests.get``.
 
-    Nothing in the result holds the key, except for its length and, if it has 20 characters or more, the
-    last 4. Text of a server or a JWT is truncated, reduced to one line of visible ASCII, and shown
-    without what it repeats of the key.
+    The result shows nothing of the key except its length and, if it has 20 characters or more, the
+    last 4. Text from a server or a JWT is truncated and reduced to one line of visible ASCII, and pieces of
+    the key in it are replaced.
 
     Args:
-        auth: What the requests are made with. Of a `MountedAuth`, what is mounted for the URL is checked.
-        url: Where they go. Without it, only what needs no network is checked.
+        auth: The auth that the requests are made with. If it is a `MountedAuth`, the auth that it mounts for
+            the URL is checked.
+        url: The URL of the requests. Without it, only what needs no network is checked.
         method: The request's method. The request is really sent, without a body.
-        timeout: Seconds that all of the network's part may take.
+        timeout: Seconds that all use of the network may take together.
         max_age: Days after which a key in a file should have been rotated.
 
     Returns:
         The checks, in the order ``key``, ``header``, ``file``, ``jwt``, ``url``, ``request``,
-        ``clock``, ``netrc``, ``proxy``, ``verdict``. One that does not apply is absent; ``verdict`` is
+        ``clock``, ``netrc``, ``proxy``, ``verdict``. A check that does not apply is absent. ``verdict`` is
         always the last, and its status is the most severe of all.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: ``method`` is not a word, or ``timeout`` or ``max_age`` is not positive or is too large.
+        ValueError: ``method`` is not a word of letters, or ``timeout`` or ``max_age`` is not positive or is too
+            large.
 
-    The JWT's claims are those of RFC 7519 section 4.1, a server's challenge that of RFC 6750 section 3.
+    RFC 7519 section 4.1 defines the claims of a JWT, RFC 6750 section 3 a server's challenge.
     """
     return list(examine(auth, url, method=method, timeout=timeout, max_age=max_age))

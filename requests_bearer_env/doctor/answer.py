@@ -218,7 +218,7 @@ def explain_answers(
 
 
 def _explain_rotation(answer: Answer) -> str:
-    """Say that the first key was refused and a newer one sent; return a blank if only one key was sent."""
+    """Say that the first key was refused and a newer one sent; return "" if only one key was sent."""
     if answer.refused_status is None:
         return ""
     return f"after a {answer.refused_status} the key was read again and had changed; "

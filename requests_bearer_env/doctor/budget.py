@@ -1,4 +1,4 @@
-"""The time that all of the network's part may take together."""
+"""The time that all uses of the network may take together."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ if TYPE_CHECKING:
 
 
 class Budget:
-    """Seconds that are used up by what `run` runs."""
+    """A number of seconds, of which `run` subtracts the time that it takes.
+
+    Attributes:
+        seconds: The seconds at the start.
+        left: The seconds that are left.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.left: float = seconds
 
     def run(self, work: Callable[[], _T], at_most: float | None = None) -> _T:
-        """Run something in a thread, and wait for it no longer than there is time.
+        """Run a function in a thread, and return its result if it comes within the time that is left.
 
-        A socket's timeout is not enough: neither the look-up of a name nor a server that sends a header letter
-        by letter heeds it. What takes too long is left to itself.
+        A socket's timeout is not enough: it limits neither the look-up of a name nor, in total, an answer that
+        arrives byte by byte. After a timeout, the thread runs on, because Python cannot stop it.
 
         Args:
-            work: What to run.
-            at_most: Seconds to wait, if there is more time than that.
+            work: The function.
+            at_most: The maximum number of seconds to wait, even if more are left.
 
         Raises:
-            TimeoutError: It took too long.
-            BaseException: What the work raised.
+            TimeoutError: The function took too long.
+            BaseException: The function raised it.
         """
         outcome: futures.Future[_T] = futures.Future()
 
@@ -48,7 +53,7 @@ class Budget:
         threading.Thread(target=run, daemon=True).start()
         try:
             return outcome.result(self.left if at_most is None else min(self.left, at_most))
-        except futures.TimeoutError:  # before Python 3.11 this is another class
+        except futures.TimeoutError:  # before Python 3.11, this class is not the built-in TimeoutError
             raise TimeoutError from None
         finally:
             self.left = max(0.0, self.left - (time.monotonic() - start))

@@ -1,4 +1,4 @@
-"""The line ``clock``: the server's time against this machine's."""
+"""The check ``clock``, which compares the server's clock with this machine's."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from .report import Check, format_duration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Seconds of difference from which on a warning is due, and from which on keys are refused.
-_SKEW, _WRONG = 30, 300
+#: A larger difference, in seconds, is a warning, because a key with a lifetime may be refused.
+_WARN_ABOVE = 30
+
+#: A larger difference, in seconds, is a failure.
+_FAIL_ABOVE = 300
 
 
 def check_clock(headers: Mapping[str, str], now: float) -> Check | None:
-    """Compare the clocks.
+    """Compare the ``Date`` of an answer with this machine's clock.
 
     Args:
         headers: The answer's headers.
         now: When the answer came, in seconds since 1970.
 
     Returns:
-        The line of the report, or None if the server does not tell the time.
+        The check; None if the answer has no ``Date``.
     """
     header = headers.get("Date")
     if header is None:
@@ -36,14 +39,14 @@ def check_clock(headers: Mapping[str, str], now: float) -> Check | None:
     except (ValueError, OverflowError, IndexError, TypeError):
         return Check("clock", "warn", "the server's Date header is not a date", "tell the server's owner")
     age = headers.get("Age", "")
-    if age.isascii() and age.isdigit() and len(age) < 10:  # a cache passes the date on as it was
+    if age.isascii() and age.isdigit() and len(age) < 10:  # a cache keeps the server's Date and adds Age
         ahead += int(age)
-    if abs(ahead) <= _SKEW:
-        return Check("clock", "ok", f"within {_SKEW} s of the answer's Date")
+    if abs(ahead) <= _WARN_ABOVE:
+        return Check("clock", "ok", f"within {_WARN_ABOVE} s of the answer's Date")
     side = "behind" if ahead > 0 else "ahead of"
     return Check(
         "clock",
-        "fail" if abs(ahead) > _WRONG else "warn",
+        "fail" if abs(ahead) > _FAIL_ABOVE else "warn",
         f"this machine's clock is {format_duration(abs(ahead), rounded=True)} {side} the answer's Date",
         "set it by NTP, because keys with a lifetime are refused too early or accepted too late; "
         "or tell the server's owner",

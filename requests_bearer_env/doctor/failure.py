@@ -1,4 +1,4 @@
-"""Why no answer came, in words of this package instead of an exception's."""
+"""Explains why no answer came, without an exception's own words, which may show a URL or a password."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from requests_bearer_env.cleaning import sanitize
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What OpenSSL finds wrong with a certificate (its X509_V_ERR_ numbers), and what to do.
+#: For the numbers of OpenSSL's certificate errors (X509_V_ERR_*): the problem and the remedy.
 _CERTIFICATES = {
     9: ("the server's certificate is not valid yet", "see whether this machine's clock is slow"),
     10: (
@@ -40,7 +40,7 @@ _UNKNOWN_ISSUER = (
 )
 _CERTIFICATES.update({20: _UNKNOWN_ISSUER, 21: _UNKNOWN_ISSUER})
 
-#: What to do about the same where the environment already names a file of trusted CAs.
+#: The remedy for the same problems if the environment already names a file of trusted CAs.
 _ADD_ISSUER = (
     "add the CA's certificate there; with a public CA, unset the variable, or have the server send the whole chain"
 )
@@ -54,16 +54,18 @@ _WITH_BUNDLE = {
     21: _ADD_ISSUER,
 }
 
-#: Certificates that are not for the host in the URL.
+#: The numbers of the errors for a certificate that is not for the host in the URL.
 HOST_MISMATCH = frozenset({62, 64})
 
-#: Certificates of which the trusted CAs are not to blame: expired or not yet valid, or not for the host.
+#: The numbers of the errors that no change to the trusted CAs can correct: the certificate has expired, is not valid
+#: yet, or is not for the host.
 _OTHER_DEFECTS = HOST_MISMATCH | {9, 10}
 
-#: Why a handshake fails with a port that does not speak TLS.
+#: The reasons that OpenSSL gives when a handshake fails because the port does not speak TLS.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
-#: The first line that fits one of the exceptions decides; the more telling ones come first.
+#: For classes of exceptions: the problem and the remedy. The first item that matches the exception or one of its
+#: causes is used, so the more specific ones come first.
 _EXPLANATIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str, str], ...] = (
     (
         exceptions.ProxyError,
@@ -72,7 +74,7 @@ _EXPLANATIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...]
     ),
     (exceptions.InvalidProxyURL, "the proxy's address cannot be used", "correct the proxy settings of the environment"),
     (
-        exceptions.InvalidSchema,  # of the proxy's URL, because the request's has been checked
+        exceptions.InvalidSchema,  # raised for the proxy's URL, because the request's URL was checked before
         "the environment names a proxy of a kind that requests cannot use",
         "for SOCKS: pip install 'requests[socks]'; or connect directly: name the host in NO_PROXY",
     ),
@@ -110,15 +112,15 @@ _TUNNEL = re.compile(r"Tunnel connection failed: ([1-5][0-9]{2})", re.ASCII)
 
 
 def explain_failure(error: BaseException, seconds: float, bundle: str = "") -> tuple[str, str]:
-    """Say what went wrong, and what to do.
+    """Return why no answer came, and what to do.
 
     Args:
-        error: What requests, or a socket, raised.
-        seconds: How long was waited, if it was too long.
+        error: The exception that requests or a socket raised.
+        seconds: The time limit, which the problem names if it was exceeded.
         bundle: The variable that names the trusted CAs, with its value; blank if none does.
 
     Returns:
-        The problem and the remedy, which may have fields of `requests_bearer_env.errors.Wording`.
+        The problem, and the remedy, which may have fields of `requests_bearer_env.errors.Wording`.
     """
     errors = list(_all_causes(error))
     for cause in errors:
@@ -144,7 +146,7 @@ def explain_failure(error: BaseException, seconds: float, bundle: str = "") -> t
 
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, bundle: str) -> tuple[str, str]:
-    """Say what is wrong with a certificate, in OpenSSL's words where this package has none."""
+    """Return what is wrong with a certificate, in OpenSSL's words if this package has none, and what to do."""
     code = error.verify_code
     detail, remedy = _CERTIFICATES.get(code) or (
         f"the server's certificate is refused: {sanitize(str(error.verify_message))} (OpenSSL)",
@@ -156,7 +158,10 @@ def _explain_certificate(error: ssl.SSLCertVerificationError, bundle: str) -> tu
 
 
 def _all_causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and all that it was made of: requests and urllib3 wrap them in one another in many ways."""
+    """Yield an exception and all exceptions that it wraps.
+
+    requests and urllib3 wrap an exception as its cause, its context, its ``reason`` or one of its arguments.
+    """
     waiting: list[object] = [error]
     seen: list[object] = []
     while waiting:

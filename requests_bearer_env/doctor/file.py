@@ -1,4 +1,4 @@
-"""The line ``file``: who may read the file with the key, whose it is, how old it is, whether it can be updated."""
+"""The check ``file``: who may read and who owns the key's file, how old it is, and whether a new key can arrive."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _DAY = 86400
 
-#: Where Docker, Kubernetes and systemd mount secrets; who may read them there is decided elsewhere.
+#: Where Docker, Kubernetes and systemd mount secrets. Their configuration decides who may read the files.
 _MOUNTED = ("/run/secrets/", "/var/run/secrets/", "/run/credentials/")
 
-#: The directory that a Kubernetes volume's ``..data`` points to, such as ``..2026_05_01_12_00_00.1234567``, or the
-#: one that files for ``subPath`` are mounted from.
+#: Matches the directory that ``..data`` in a Kubernetes volume points to, such as ``..2026_05_01_12_00_00.1234567``,
+#: and the directory that files for ``subPath`` are mounted from.
 _KUBERNETES = re.compile(r"/\.\.\d{4}_\d\d_\d\d_|/volume-subpaths/")
 
-#: With ``fsGroup``, the files belong to a group that the container's user is in.
+#: Mode 0440 suffices with ``fsGroup``, because the files then belong to a group that the container's user is in.
 _KUBERNETES_MODE = "in the pod's specification, set defaultMode: 0440 for the volume, and fsGroup in securityContext"
 
 _MOUNT_ALL = "mount the whole volume or directory (in Kubernetes: without subPath) instead of the file"
@@ -37,31 +37,31 @@ _REPLACED = Mistake(
 )
 _SUB_PATH = Mistake("it is mounted with Kubernetes' subPath, so a rotated key never arrives here", _MOUNT_ALL)
 
-#: What the kernel says of this process's mounts; see proc(5).
+#: Linux lists the mounts that this process sees in this file; see proc(5).
 _MOUNTINFO = "/proc/self/mountinfo"
 
 _GROUP, _OTHERS = 0o070, 0o007
 
 
 def check_file(path: str, max_age: float, *, given: str = "", readable: bool) -> Check | None:
-    """Look at the file that the key is in, without reading it.
+    """Check the owner, mode, age and mount of the key's file, without reading the file.
 
     Args:
-        path: The file, as it is opened.
-        given: Its path as the user gave it. If a variable is in it, this is what is shown, because the
-            variable's value may be secret.
-        max_age: Days after which the key in it should have been rotated.
-        readable: Whether it could be read.
+        path: The path of the file, with variables expanded.
+        max_age: Days after which the key in the file should have been rotated.
+        given: The path as the user gave it. It is shown in place of ``path`` if it has a variable, whose value
+            may be secret.
+        readable: Whether the file could be read.
 
     Returns:
-        The line of the report, or None if it is not a regular file or does not exist.
+        The check; None if the file does not exist or is not a regular file.
     """
     shown = given if platforms.variable_sign(given) else path
     try:
         status = os.stat(path)
     except PermissionError:
         return _explain_closed_directory(path, shown)
-    except (OSError, ValueError):  # the line of the key says so
+    except (OSError, ValueError):  # the check ``key`` reports it
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
@@ -70,7 +70,7 @@ def check_file(path: str, max_age: float, *, given: str = "", readable: bool) ->
     age = max(0.0, time.time() - status.st_mtime)
     detail = f"{shown}: unchanged for {format_duration(age)}"
     remedies: list[str] = []
-    if not platforms.WINDOWS:  # the modes that Python makes up there say nothing
+    if not platforms.WINDOWS:  # on Windows, Python invents the mode, so it says nothing about access
         mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
         place = _explain_mount_mode(path)
         exposed = "" if place else _explain_exposure(status)
@@ -79,7 +79,7 @@ def check_file(path: str, max_age: float, *, given: str = "", readable: bool) ->
         if mount is not None:
             detail += f"; {mount.problem}"
             remedies.append(mount.remedy)
-        if exposed and mount is not _REPLACED:  # a file that is to go needs no other mode
+        if exposed and mount is not _REPLACED:  # that remedy replaces the file, so its mode does not matter
             remedies.append(_explain_chmod(path, _quote_path(shown), status))
     if age > max_age * _DAY:
         remedies.append("rotate the key: have a new one issued, store it there, and have the old one revoked")
@@ -87,7 +87,7 @@ def check_file(path: str, max_age: float, *, given: str = "", readable: bool) ->
 
 
 def _explain_mount_mode(path: str) -> str:
-    """Say why the mode of a file is not its owner's choice; blank if it is."""
+    """Say why the owner of a file does not choose its mode; return "" if the owner does."""
     path = os.path.realpath(path)
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd's LoadCredential=
     if credentials and path.startswith(os.path.join(os.path.realpath(credentials), "")):
@@ -100,7 +100,10 @@ def _explain_mount_mode(path: str) -> str:
 
 
 def _explain_exposure(status: os.stat_result) -> str:
-    """Say who else may use a file; blank if nobody else may, or the group that this process needs for reading it."""
+    """Say which users other than its owner may use a file; return "" if there are none.
+
+    Read permission for the group does not count if this process needs it to read the file.
+    """
     mode = status.st_mode
     if mode & _OTHERS:
         return ", open to every user"
@@ -110,14 +113,17 @@ def _explain_exposure(status: os.stat_result) -> str:
 
 
 def _quote_path(shown: str) -> str:
-    """The path for a command, so that the shell expands the variables in it."""
+    """Return a path quoted for a shell command, in which the shell expands the path's variables."""
     if "$" not in shown:
         return shlex.quote(shown)
     return '"{}"'.format(re.sub(r'[\\"`]', r"\\\g<0>", re.sub(r"^~(?=/)", "$HOME", shown)))
 
 
 def _explain_chmod(path: str, quoted: str, status: os.stat_result) -> str:
-    """The remedy that leaves this process able to read the file; only its owner and root may change its mode."""
+    """Return the remedy that closes a file to other users and lets this process still read it.
+
+    Only the file's owner and root may change its mode.
+    """
     if _is_kubernetes(path):
         return _KUBERNETES_MODE
     if _is_owner(status):
@@ -131,22 +137,28 @@ def _explain_chmod(path: str, quoted: str, status: os.stat_result) -> str:
 
 
 def _is_kubernetes(path: str) -> bool:
-    """Whether a file looks like one of a Kubernetes volume, whose modes the pod's specification decides."""
+    """Return whether a file is in a Kubernetes volume, for which the pod's specification sets the modes."""
     path = os.path.realpath(path)
     return any(_KUBERNETES.search(place) for place in (path, _find_mount_source(path)))
 
 
 def _is_owner(status: os.stat_result) -> bool:
-    """Whether this process can read a file that is its owner's alone."""
+    """Return whether this process runs as the owner of a file, or as root."""
     return os.geteuid() in (0, status.st_uid)
 
 
 def _may_read(path: str) -> bool:
+    """Return whether this process has permission to read a file; always True on Windows."""
     return platforms.WINDOWS or os.access(path, os.R_OK)
 
 
 def _explain_closed_directory(path: str, shown: str) -> Check | None:
-    """Name the first directory on the way to a file that this process may not enter."""
+    """Return the check that names the first directory of a path that this process may not enter; None if it may.
+
+    Args:
+        path: The path of the file.
+        shown: The path as the report shows it. If it differs from ``path``, the directory is not shown.
+    """
     if platforms.WINDOWS:
         return None
     for directory in _directories(path):
@@ -157,14 +169,14 @@ def _explain_closed_directory(path: str, shown: str) -> Check | None:
 
 
 def _directories(path: str) -> Iterator[str]:
-    """The directories that lead to a file, from the root on."""
+    """Yield the directories that contain a file, beginning with the root."""
     parts = os.path.abspath(path).split(os.sep)[:-1]
     for number in range(1, len(parts) + 1):
         yield os.sep.join(parts[:number]) or os.sep
 
 
 def _explain_owner(path: str, subject: str, status: os.stat_result) -> Check:
-    """Say whose a file or directory is that this process may not use."""
+    """Return the check that names the owner of a file or directory that this process may not use."""
     return Check(
         "file",
         "fail",
@@ -176,7 +188,7 @@ def _explain_owner(path: str, subject: str, status: os.stat_result) -> Check:
 
 
 def _user_name(number: int) -> str:
-    """A user's name, or the number where there is no name."""
+    """Return a user's name, or the number if the user has no name."""
     try:
         return str(import_module("pwd").getpwuid(number).pw_name)
     except KeyError:
@@ -184,7 +196,7 @@ def _user_name(number: int) -> str:
 
 
 def _find_single_file_mount(path: str) -> Mistake | None:
-    """Say why a rotated key never arrives in a file that is mounted by itself; None if that is not known."""
+    """Return why a rotated key never arrives in a file that is mounted alone; None if there is no sign of that."""
     root = _find_mount_source(os.path.realpath(path))
     if root.endswith("//deleted"):
         return _REPLACED
@@ -192,16 +204,16 @@ def _find_single_file_mount(path: str) -> Mistake | None:
 
 
 def _find_mount_source(path: str) -> str:
-    """The source of the mount whose mount point is this very file; blank if there is none."""
+    """Return the source of the mount whose mount point is this file; "" if the file is not a mount point."""
     try:
         with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
             lines = [line.split(" ") for line in file]
-    except OSError:  # not Linux
+    except OSError:  # only Linux has this file
         return ""
     roots = [_unescape(fields[3]) for fields in lines if len(fields) > 5 and _unescape(fields[4]) == path]
     return roots[-1] if roots else ""  # a later mount hides an earlier one
 
 
 def _unescape(field: str) -> str:
-    """A path in mountinfo, where white space and backslashes are octal numbers."""
+    """Decode a path from mountinfo, in which white space and backslashes are octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

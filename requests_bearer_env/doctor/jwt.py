@@ -1,6 +1,6 @@
-"""The line ``jwt``: what a key says of itself, if it is a JSON Web Token (RFC 7519).
+"""The check ``jwt``: the claims of a key that is a JSON Web Token (RFC 7519).
 
-It is read and not verified: verification takes the issuer's key, or the server.
+The token is decoded but not verified, because that needs the issuer's key.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from .report import Check, Status, format_duration
 if TYPE_CHECKING:
     from requests_bearer_env.credential import Credential
 
-#: Header, claims and signature; a key that was cut off may lack the last two.
+#: Matches the header, claims and signature. The last two may be missing, because a key may have been truncated.
 _JWT = re.compile(r"Bearer ([\w-]+)\.([\w-]*)(?:\.([\w-]*))?", re.ASCII)
 
-#: Where issuers say what a key may do: RFC 8693 section 4.2, and the habits of Okta, Microsoft, Auth0.
-_RIGHTS = ("scope", "scopes", "scp", "roles", "role", "permissions")
+#: The claims that name the permissions of a key, in RFC 8693 section 4.2 and at Okta, Microsoft and Auth0.
+_PERMISSIONS = ("scope", "scopes", "scp", "roles", "role", "permissions")
 
 #: The lengths of signatures in bytes (RFC 7518 section 3.1, RFC 8037).
 _SIGNATURES = {"HS256": 32, "HS384": 48, "HS512": 64, "ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64}
 
-#: Those of RSA are as long as the key: a multiple of this many bytes.
+#: The length of an RSA signature in bytes is that of the issuer's RSA key, a multiple of this number.
 _RSA_STEP = 64
 
-#: No date is further from 1970, in seconds; a larger number is no date and too much for a float.
+#: A number of seconds since 1970 from this on is not a date, and may be too large for a float.
 _LATEST_DATE = 1e12
 
 #: Seconds by which two clocks commonly differ.
@@ -43,20 +43,22 @@ _COPY_AGAIN = (
 
 
 class _Finding(NamedTuple):
+    """A problem of a key, and what to do."""
+
     status: Status
     problem: str
     remedy: str
 
 
 def check_jwt(credential: Credential, now: float) -> Check | None:
-    """Check a key's own claims.
+    """Check the claims of a key, and whether its signature is complete.
 
     Args:
         credential: The header's value.
         now: The time, in seconds since 1970.
 
     Returns:
-        The line of the report, or None if the key is no JWT.
+        The check; None if the key is not a JWT.
     """
     match = _JWT.fullmatch(credential)
     header = _decode_object(match[1]) if match else None
@@ -68,29 +70,34 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
     findings = [
         found for found in (_find_truncation(header, match[3]), _find_problem(claims, now)) if found is not None
     ]
-    rights, audience = _describe_reach(claims, credential)
+    permissions, audience = _describe_reach(claims, credential)
     if findings:
         status: Status = "fail" if any(finding.status == "fail" for finding in findings) else "warn"
-        # Of a key that cannot be used, it does not matter that it names neither rights nor an audience.
-        detail = "; ".join(filter(None, [*(finding.problem for finding in findings), rights, audience]))
+        # If the key has a problem, missing permissions or a missing audience are not worth a mention.
+        detail = "; ".join(filter(None, [*(finding.problem for finding in findings), permissions, audience]))
         return Check("jwt", status, detail, "; ".join(finding.remedy for finding in findings))
-    reach = f"{rights or 'no scopes'}; {audience or 'no audience'}"
+    reach = f"{permissions or 'no scopes'}; {audience or 'no audience'}"
     if "exp" in claims:
         return Check("jwt", "ok", f"expires in {format_duration(claims['exp'] - now)}; {reach}")
     return Check("jwt", "ok", f"has no exp, so it does not expire by itself; {reach}")
 
 
 def _decode_object(part: str) -> dict[str, Any] | None:
-    """The JSON object in a part of a JWT, if there is one."""
+    """Return the JSON object in a part of a JWT; None if the part is anything else."""
     try:
-        value: object = json.loads(urlsafe_b64decode(f"{part}=="))  # superfluous padding is ignored
+        value: object = json.loads(urlsafe_b64decode(f"{part}=="))  # base64 ignores surplus padding
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding | None:
-    """Find out whether the end of the key is missing."""
+    """Return the problem that the end of the key is missing; None if it looks complete.
+
+    Args:
+        header: The header of the JWT, which names the algorithm.
+        signature: The signature in base64url; None if the key has none.
+    """
     if signature is None:
         return _Finding("fail", "has no signature, so its end is missing", _COPY_AGAIN)
     algorithm, size = header.get("alg"), len(signature) * 3 // 4
@@ -110,7 +117,7 @@ def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding 
 
 
 def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
-    """Find out why the key cannot be used now."""
+    """Return why the key cannot be used now, or may be refused; None if its dates are in order."""
     for name in ("exp", "nbf", "iat"):
         if name in claims and not _is_date(claims[name]):
             return _Finding("fail", f"its {name} is not a date in seconds", _NEW_KEY)
@@ -125,17 +132,21 @@ def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
 
 
 def _is_date(value: object) -> bool:
+    """Return whether a claim is a plausible number of seconds since 1970."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -_LATEST_DATE < value < _LATEST_DATE
 
 
 def _describe_reach(claims: dict[str, Any], credential: Credential) -> tuple[str, str]:
-    """Say what the key may do, and for whom it is meant, which should be no more than the job needs; else blank."""
-    rights = [f"{name} {_join_strings(claims[name], credential)}" for name in _RIGHTS if name in claims]
-    return ", ".join(rights), f"audience {_join_strings(claims['aud'], credential)}" if "aud" in claims else ""
+    """Return the permissions and the audience of a key, in words; each is "" if no claim names it.
+
+    The report shows them because a key should permit no more than the program needs.
+    """
+    permissions = [f"{name} {_join_strings(claims[name], credential)}" for name in _PERMISSIONS if name in claims]
+    return ", ".join(permissions), f"audience {_join_strings(claims['aud'], credential)}" if "aud" in claims else ""
 
 
 def _join_strings(claim: object, credential: Credential) -> str:
-    """A claim that is a string or a list of strings."""
+    """Return the strings of a claim, which is a string or a list of strings, without pieces of the key."""
     items = cast("list[object]", claim) if isinstance(claim, list) else [claim]
     words = " ".join(item for item in items if isinstance(item, str))
     return sanitize(words, credential) or "(empty)"

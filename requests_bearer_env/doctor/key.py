@@ -1,4 +1,4 @@
-"""The lines ``key`` and ``header``: where the key comes from, what it looks like, what is sent."""
+"""The checks ``key`` and ``header``: where the key comes from, what it looks like, and what is sent."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from requests_bearer_env.errors import Wording
     from requests_bearer_env.sources.base import Reading, Source
 
-#: Servers commonly accept no more in one header line.
+#: The number of characters that servers commonly accept in one header line.
 _LONG_HEADER = 8000
 
-#: Shorter keys are rarely whole, though a server that lets its owner choose the key takes them.
+#: A shorter key is probably truncated, but it may be right if the server's owner chose it.
 _SHORT_KEY = 8
 
-#: A key of this length stays secret when its last characters are shown.
+#: A key of this length or more stays secret although its last 4 characters are shown.
 _LONG_KEY = 20
 
 
 class KeyFound(NamedTuple):
-    """What the sources had.
+    """The result of reading the sources.
 
     Attributes:
-        check: The line ``key``.
+        check: The check ``key``.
         credential: The header's value; None if there is no key.
-        file: The file that had the key, or that failed; None if it was no file.
+        file: The file that had the key, or that could not be read; None if another source decided.
     """
 
     check: Check
@@ -46,7 +46,7 @@ class KeyFound(NamedTuple):
 
 
 def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
-    """Read the sources in turn, as a request does."""
+    """Read the sources in order, as a request does, and return the first key."""
     readings: list[Reading] = []
     for number, source in enumerate(sources, start=1):
         try:
@@ -64,13 +64,16 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
 
 
 def _file_source(source: Source) -> FileSource | None:
-    """The file that a source reads, if it reads one."""
+    """Return the file that a source reads; None if it reads none."""
     file = source.file() if isinstance(source, EnvSource) else source
     return file if isinstance(file, FileSource) else None
 
 
 def _explain_home(source: Source) -> str:
-    """Say which directory the ``~`` in a path is for this user; the value of a variable in it is not shown."""
+    """Say which directory the ``~`` in a source's path is for this user; return "" if the path has none.
+
+    The rest of the path is not shown, because it may have a variable whose value is secret.
+    """
     file = _file_source(source)
     tilde = re.match(r"~\w*(?=[/\\])", file.given, re.ASCII) if file is not None else None
     home = os.path.expanduser(tilde[0]) if tilde else ""
@@ -78,14 +81,19 @@ def _explain_home(source: Source) -> str:
 
 
 def _find_other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
-    """The sources that were not read and have another key; a provider is not called for that."""
+    """Return the names of sources that have another key; no provider is called.
+
+    Args:
+        sources: The sources after the one whose key is used, which a request does not read.
+        credential: The key that is used.
+    """
     found: list[str] = []
     for source in sources:
         if isinstance(source, (EnvSource, FileSource)):
             try:
                 reading = source.read()
             except BearerAuthError:
-                continue  # it is not read by a request either
+                continue  # a request does not read this source, so its failure does no harm
             if reading.credential not in (None, credential):
                 found.append(reading.where)
     return found
@@ -94,7 +102,15 @@ def _find_other_keys(sources: Sequence[Source], credential: Credential) -> list[
 def _describe_key(
     source: Source, reading: Reading, credential: Credential, others: list[str], wording: Wording
 ) -> Check:
-    """The line for a key that was found."""
+    """Return the check for a key that was found.
+
+    Args:
+        source: The source that had the key.
+        reading: What the source returned.
+        credential: The header's value.
+        others: The names of the sources that have another key.
+        wording: The names of the options in the remedy.
+    """
     length = credential.key_length
     detail = f"{reading.where}: {length} characters"
     if length >= _LONG_KEY:
@@ -106,7 +122,7 @@ def _describe_key(
     if mistake is not None:
         detail += f"; it {mistake.problem}"
         remedies.append(fill_in_options(mistake.remedy, wording))
-    if others:  # of a variable, because a provider, which comes after a file, is not called
+    if others:  # `source` is a variable, because only a provider can follow a file, and no provider is called
         variable = source.options()["env"] + ("" if _file_source(source) is None else "_FILE")
         detail += f"; another key is in {' and '.join(others)}, which is not used"
         remedies.append(f"if the other key is the newer one, unset {variable}")
@@ -114,21 +130,22 @@ def _describe_key(
 
 
 def suspected_mistake(credential: Credential) -> Mistake | None:
-    """Name what a key looks like, if it looks like a mistake."""
+    """Return the mistake that a key looks like; None if it looks like a key."""
     return explain_suspicion(credential.removeprefix("Bearer "))
 
 
 def _explain_length(length: int) -> Mistake | None:
+    """Return the mistake of a key that is too short; None if it is long enough."""
     return Mistake("is shorter than keys commonly are", "see whether it is whole") if length < _SHORT_KEY else None
 
 
 def _begins_with_scheme(credential: Credential) -> bool:
-    """Whether the key itself begins with the word Bearer; the line ``header`` is about that."""
+    """Return whether the key itself begins with the word Bearer, which the check ``header`` reports."""
     return credential[len("Bearer ") :].lower().startswith("bearer")
 
 
 def check_header(credential: Credential, wording: Wording) -> Check:
-    """Describe the header's value."""
+    """Return the check that describes the header's value."""
     shape = f"Authorization: Bearer, one space, {credential.key_length} characters of visible ASCII"
     mistake = suspected_mistake(credential) if _begins_with_scheme(credential) else None
     if mistake is not None:

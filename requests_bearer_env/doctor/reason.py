@@ -1,4 +1,4 @@
-"""The server's own reason for an answer: its challenge (RFC 6750 section 3), and the JSON in its body."""
+"""Finds the server's own reason for an answer, in its challenge (RFC 6750 section 3) and the JSON in its body."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
     from .request import Answer
 
-#: RFC 6750 section 3.1.
+#: The error codes of RFC 6750 section 3.1, with what they mean.
 _ERRORS = {
     "invalid_request": "invalid_request, so the request is malformed",
     "invalid_token": "invalid_token, so the key is expired, revoked or wrong",
     "insufficient_scope": "insufficient_scope, so the key lacks a permission that is needed here",
 }
 
-#: Where JSON bodies have the reason, the more telling ones first.
+#: The names of members that hold the reason in a JSON body, the more specific ones first.
 _REASON_FIELDS = ("detail", "message", "error_description", "error", "errors", "msg", "reason")
 
-#: The reason in JSON that is incomplete, because no more of it was read.
+#: Matches the reason in JSON that is incomplete, because only the beginning of a body is read.
 _CUT_REASON = re.compile(r'"(?:detail|message|error)"\s*:\s*("(?:[^"\\]|\\.)*")')
 
-#: Where text-generation-webui takes its admin key.
+#: Matches the paths for which text-generation-webui requires its admin key.
 _ADMIN_PATH = re.compile(r"/v1/internal/(?:model/(?:list|load|unload)|lora/(?:list|load|unload))/?")
 
-#: A reason is not looked for deeper inside of arrays and objects.
+#: How many levels of arrays and objects are searched for a reason.
 _MAX_DEPTH = 4
 
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 
 
 def status_name(answer: Answer) -> str:
-    """Return the status with its name in the RFCs, whatever the server calls it, and what a 2xx has in its body."""
+    """Return the status with its standard name; after a 2xx, also say whether the body is a web page or an error."""
     try:
         name = f"{answer.status} {HTTPStatus(answer.status).phrase}"
     except ValueError:
@@ -55,13 +55,13 @@ def status_name(answer: Answer) -> str:
 
 
 def is_web_page(answer: Answer) -> bool:
-    """Whether the body is HTML, by its header or by its beginning."""
+    """Return whether the body is HTML, according to its Content-Type or its beginning."""
     kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     return kind in ("text/html", "application/xhtml+xml") or _HTML.match(answer.body) is not None
 
 
 def reports_error(answer: Answer) -> bool:
-    """Whether the body is JSON that says that the request failed."""
+    """Return whether the body is JSON that says that the request failed."""
     body = _parse_body(answer)
     if not isinstance(body, dict):
         return False
@@ -70,12 +70,15 @@ def reports_error(answer: Answer) -> bool:
 
 
 def refuses_host(answer: Answer) -> bool:
-    """Whether the server takes only Host headers that it knows, as text-generation-webui and Starlette do."""
+    """Return whether the server rejects the Host header, as text-generation-webui and Starlette do if it is unknown."""
     return b"invalid host header" in answer.body.lower()
 
 
 def takes_admin_key(answer: Answer) -> bool:
-    """Whether this may be text-generation-webui, which refuses the API key at the paths that load and list models."""
+    """Return whether the path may need the admin key of text-generation-webui.
+
+    text-generation-webui refuses the API key at the paths that load and list models.
+    """
     path = urlsplit(answer.url).path
     return (
         answer.status == 401
@@ -85,11 +88,13 @@ def takes_admin_key(answer: Answer) -> bool:
 
 
 def explain_origin(answer: Answer, keys: Sequence[Credential]) -> str:
-    """Say which program answered, and through which proxies, as far as it says so (RFC 9110 sections 7.6.3, 10.2.4).
+    """Say which program answered, and through which proxies; return "" if no header tells.
+
+    The headers are Server (RFC 9110 section 10.2.4) and Via (section 7.6.3).
 
     Args:
         answer: The answer.
-        keys: What must not be shown.
+        keys: The keys that must not be shown.
     """
     shown = ((name, sanitize(answer.headers.get(name, ""), *keys)) for name in ("Server", "Via"))
     said = " and ".join(f'{name} is "{value}"' for name, value in shown if value)
@@ -97,28 +102,31 @@ def explain_origin(answer: Answer, keys: Sequence[Credential]) -> str:
 
 
 def explain_wait(answer: Answer, keys: Sequence[Credential]) -> str:
-    """Say how long the server asks to wait (RFC 9110 section 10.2.3); blank if it does not.
+    """Say how long the server asks the client to wait (RFC 9110 section 10.2.3); return "" if it does not ask.
 
     Args:
         answer: The answer.
-        keys: What must not be shown.
+        keys: The keys that must not be shown.
     """
     after = sanitize(answer.headers.get("Retry-After", ""), *keys) if answer.status in {429, 503} else ""
     return f'its Retry-After is "{after}"' if after else ""
 
 
 def names_other_scheme(answer: Answer) -> bool:
-    """Whether the challenge of a 401 is for other schemes than Bearer, which does not prove that Bearer is refused."""
+    """Return whether the challenge of a 401 names only schemes other than Bearer.
+
+    Such a server may still accept Bearer.
+    """
     schemes = parse_challenge(answer.headers.get("WWW-Authenticate", "")).schemes
     return answer.status == 401 and bool(schemes) and "bearer" not in schemes
 
 
 def explain_reason(answer: Answer, keys: Sequence[Credential]) -> str:
-    """Say what the server gives as its reason for an error; blank if that is nothing.
+    """Say which reason the server gives for an error; return "" if it gives none.
 
     Args:
         answer: The answer.
-        keys: What must not be shown, as well as the keys that were sent.
+        keys: The keys that must not be shown, in addition to those that were sent.
     """
     if answer.status < 400 and not reports_error(answer):
         return ""
@@ -140,7 +148,7 @@ def explain_reason(answer: Answer, keys: Sequence[Credential]) -> str:
 
 
 def _find_reason_in_body(answer: Answer) -> str | None:
-    """The reason in a JSON body, or in the beginning of one."""
+    """Return the reason in a JSON body or in the beginning of one; None if there is none."""
     body = _parse_body(answer)
     if body is not None:
         return _find_reason(body, _MAX_DEPTH)
@@ -153,7 +161,7 @@ def _find_reason_in_body(answer: Answer) -> str | None:
 
 
 def _parse_body(answer: Answer) -> object:
-    """The body if it is complete JSON, else None."""
+    """Return the body's JSON; None if the body is not complete JSON."""
     try:
         return cast("object", json.loads(answer.body, strict=False))
     except (ValueError, RecursionError):
@@ -161,7 +169,12 @@ def _parse_body(answer: Answer) -> object:
 
 
 def _find_reason(value: object, depth: int) -> str | None:
-    """The first text in JSON that may be a reason."""
+    """Return the first string in parsed JSON that may be a reason; None if there is none.
+
+    Args:
+        value: The JSON, or a part of it.
+        depth: How many more levels to search.
+    """
     if isinstance(value, str):
         return value if depth < _MAX_DEPTH else None
     if depth == 0:

@@ -1,4 +1,4 @@
-"""Where a redirect leads, and what becomes of the key there."""
+"""Explains where a redirect leads, and whether the key is sent there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LAST_PORT = 65535
 
-#: The paths of login pages.
+#: Matches the paths of login pages.
 _LOGIN = re.compile(
     r"/(?:[a-z0-9]+[_-])?(?:log[_-]?[io]n|sign[_-]?in|sso|saml2?|oauth2?/(?:v\d/)?auth(?:orize)?|authorize|cas)\b",
     re.IGNORECASE | re.ASCII,
@@ -35,12 +35,12 @@ def explain_redirect(answer: Answer, auth: KeyAuth, keys: Sequence[Credential]) 
     """Explain an answer that redirects.
 
     Args:
-        answer: The answer, which has a target.
-        auth: What the request was made with.
-        keys: What must not be shown.
+        answer: The answer, whose target is not None.
+        auth: The auth that the request was made with.
+        keys: The keys that must not be shown.
 
     Returns:
-        The status of the line, what was seen, and what to do.
+        The status of the check, what was seen, and what to do.
     """
     target = str(answer.target)
     start, origin = origin_of(answer.url), origin_of(target)
@@ -67,7 +67,17 @@ def explain_redirect(answer: Answer, auth: KeyAuth, keys: Sequence[Credential]) 
 
 
 def _explain_key(start: str, target: str, where: str, auth: KeyAuth) -> tuple[Status, str, str]:
-    """Say whether the key is sent to the target, and whether to use its URL."""
+    """Say whether the key is sent to the target of a redirect, and whether to use its URL.
+
+    Args:
+        start: The URL that redirects.
+        target: The URL that it redirects to.
+        where: The beginning of the sentence, which names the target.
+        auth: The auth that the request was made with.
+
+    Returns:
+        The status of the check, what was seen, and what to do.
+    """
     permitted = _permits(auth, target)
     if not SessionRedirectMixin().should_strip_auth(start, target):
         remedy = "use that URL itself, because a redirected POST may become a GET"
@@ -81,7 +91,7 @@ def _explain_key(start: str, target: str, where: str, auth: KeyAuth) -> tuple[St
 
 
 def _permits(auth: KeyAuth, url: str) -> bool:
-    """Whether a request to a URL would be authorised."""
+    """Return whether a request to a URL would get a key."""
     if isinstance(auth, MountedAuth):
         mount = auth.mount_of(url)
         return mount is not None and isinstance(mount.auth, (BearerEnvAuth, MountedAuth)) and _permits(mount.auth, url)

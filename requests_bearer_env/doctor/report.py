@@ -1,4 +1,4 @@
-"""What the doctor's report is made of: the lines, their order of severity, lengths of time in words."""
+"""The parts of the doctor's report: its lines, their statuses, and durations in words."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ class Check(NamedTuple):
 
 
 def failed_check(name: str, error: BearerAuthError, wording: Wording) -> Check:
-    """Make the line for an error of this package."""
+    """Return the check that reports an error of this package."""
     error = error.copy(wording)
     return Check(name, "fail", error.problem, error.remedy)
 
 
 def fill_in_options(template: str, wording: Wording, host: str = "") -> str:
-    """Fill the names of options into a remedy, as `requests_bearer_env.errors.BearerAuthError` does."""
+    """Return a remedy with the names of options filled in, as in a `requests_bearer_env.errors.BearerAuthError`."""
     return template.format(**{option: name.format(host=host) for option, name in wording._asdict().items()})
 
 
 def worst_status(checks: Iterable[Check]) -> Status:
-    """Return the most severe status of some lines."""
+    """Return the most severe status of some checks."""
     found = {check.status for check in checks}
     return "fail" if "fail" in found else "warn" if "warn" in found else "ok"
 
 
 def format_duration(seconds: float, *, rounded: bool = False) -> str:
-    """Say a length of time in words, in the largest unit of which there are at least two.
+    """Return a duration in words, in the largest unit of which it has at least two.
 
     Args:
-        seconds: The length.
-        rounded: Whether to round to the nearest number of units, instead of down.
+        seconds: The duration.
+        rounded: Whether to round to the nearest number of units instead of down.
     """
     for size, unit in _UNITS:
         if seconds >= 2 * size:

@@ -1,4 +1,4 @@
-"""Send the request with the key, and once more without it; no redirect is followed."""
+"""Sends one request, with or without the key, and follows no redirect."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 #: Methods that can be sent a second time, without the key, because they change nothing (RFC 9110 section 9.2.1).
 REPEATABLE = frozenset({"GET", "HEAD"})
 
-#: Bytes of a body that are read.
+#: The number of bytes of a body that are read.
 _MAX_BODY = 2048
 
-#: Seconds to wait for them: a stream may never send so many.
+#: Seconds to wait for those bytes, because a stream may never send as many.
 _BODY_TIMEOUT = 2.0
 
 
@@ -56,21 +56,25 @@ class Answer(NamedTuple):
 
 
 class _Session(requests.Session):
-    """Does not look where a redirect leads: requests reads the body of a redirect for that, however long it is."""
+    """A session that follows no redirect.
+
+    ``allow_redirects=False`` is not enough: with it, requests still reads the whole body of a redirect, which may be
+    endless, and prepares the next request.
+    """
 
     def resolve_redirects(self, *_args: Any, **_options: Any) -> Generator[Any, None, None]:
         yield from ()
 
 
 class _NoAuth(AuthBase):
-    """Adds nothing; without any auth, requests would look for one in the netrc file."""
+    """An auth that adds nothing; without any auth, requests would add the login in the netrc file."""
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         return r
 
 
 def environment_settings(url: str) -> dict[str, Any]:
-    """Return what the environment says about proxies and trusted CAs, as arguments of `requests.Session.send`."""
+    """Return the environment's proxies and trusted CAs for a URL, as arguments of `requests.Session.send`."""
     with requests.Session() as session:
         return dict(session.merge_environment_settings(url, {}, True, None, None))
 
@@ -91,15 +95,15 @@ def send(url: str, method: str, auth: AuthBase | None, settings: Mapping[str, An
     Args:
         url: The URL as the user gave it.
         method: The method.
-        auth: What authorises the request; None to send it without a key.
-        settings: What `environment_settings` returned.
-        budget: The time there is.
+        auth: The auth that adds the key; None to send the request without a key.
+        settings: The result of `environment_settings`.
+        budget: The time for the network.
 
     Raises:
         BearerAuthError: The request could not be authorised.
         Exception: No answer came.
     """
-    # A session of its own, because a cookie of an earlier answer could stand in for the key.
+    # Each request has its own session, because the server may accept a cookie of an earlier answer instead of the key.
     with _Session() as session:
         request = session.prepare_request(requests.Request(method, url, auth=auth or _NoAuth()))
         response = _send(session, request, settings, budget)
@@ -108,7 +112,7 @@ def send(url: str, method: str, auth: AuthBase | None, settings: Mapping[str, An
 
 
 def _send(session: requests.Session, request: PreparedRequest, settings: Mapping[str, Any], budget: Budget) -> Response:
-    """Send a request, and close the connection of an answer that comes too late."""
+    """Send a request and return the response; close the connection if the response comes too late."""
     arrived: list[Response] = []
     given_up = threading.Event()
 
@@ -128,25 +132,26 @@ def _send(session: requests.Session, request: PreparedRequest, settings: Mapping
 
 
 def _read_beginning(response: Response, budget: Budget) -> bytes:
-    """Read the beginning of a body: what came within some seconds, or before the connection failed."""
+    """Return the beginning of a body, as far as it comes within some seconds and before the connection fails."""
     patience = min(_BODY_TIMEOUT, budget.left / 2)
     end = time.monotonic() + patience
     read = bytearray()
 
     def collect() -> None:
-        # Byte by byte, because a larger read would wait until all of it has come.
+        # Read byte by byte, because a larger read blocks until all of its bytes have come.
         with contextlib.closing(response):
             for piece in response.iter_content(1):
                 read.extend(piece)
                 if len(read) >= _MAX_BODY or time.monotonic() > end:
                     return
 
-    with contextlib.suppress(Exception):  # the status and the headers are the answer, whatever the body is
+    with contextlib.suppress(Exception):  # a body that fails does not matter: the status and the headers have come
         budget.run(collect, at_most=patience)
     return bytes(read[:_MAX_BODY])
 
 
 def _make_answer(response: Response, body: bytes, received: float) -> Answer:
+    """Return the answer that a response gives."""
     headers = [one.request.headers.get("Authorization") for one in (*response.history, response)]
     return Answer(
         response.status_code,
@@ -154,7 +159,9 @@ def _make_answer(response: Response, body: bytes, received: float) -> Answer:
         response.headers,
         body,
         (redirect_target(response) or "") if response.is_redirect else None,
-        response.history[0].status_code if response.history else None,  # by the hook: redirects are not followed
+        response.history[0].status_code
+        if response.history
+        else None,  # the history has only what the hook resent, as no redirect is followed
         tuple(Credential(header) for header in headers if header is not None),
         received,
     )

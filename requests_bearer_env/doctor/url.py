@@ -1,6 +1,6 @@
-"""The line ``url``: may the key go there, does the name resolve, is the certificate in order.
+"""The check ``url``: whether the host can be reached, and whether its certificate is valid.
 
-No key is sent for it.
+It sends no key.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
 
 _DAY = 86400
 
-#: Days left to a certificate from which on it should be renewed.
+#: A certificate with fewer days left should be renewed.
 _MIN_DAYS = 14
 
-#: So many names of a certificate are shown.
+#: The number of a certificate's names that are shown.
 _MAX_NAMES = 3
 
 
 def check_url(
     url: str, verify: bool | str, proxy: str | None, budget: Budget, keys: Sequence[Credential], wording: Wording
 ) -> Check:
-    """Look up the name, connect, and look at the certificate.
+    """Resolve the host name, connect, verify the certificate, and return the check.
 
     Args:
-        url: The prepared URL, to which the key may go.
-        verify: The trusted CAs, as requests has them.
-        proxy: The proxy that the environment names for this URL.
-        budget: The time there is.
-        keys: What must not be shown, wherever it is in the URL.
-        wording: The names of options.
+        url: The prepared URL, to which the key may be sent.
+        verify: The trusted CAs, as the ``verify`` of requests.
+        proxy: The proxy that the environment names for this URL, to which nothing is sent.
+        budget: The time for the network.
+        keys: The keys that must not be shown, even if the URL holds one.
+        wording: The names of the options in the remedy.
     """
     where = sanitize_url(url, *keys)
     origin = cast("Origin", origin_of(url))
@@ -85,7 +85,7 @@ def check_url(
 
 
 def _make_context(verify: bool | str) -> ssl.SSLContext:
-    """What requests verifies certificates with."""
+    """Return a TLS context that verifies certificates as requests does."""
     bundle = verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH
     context = create_urllib3_context()
     context.verify_mode = ssl.CERT_REQUIRED
@@ -98,7 +98,7 @@ def _make_context(verify: bool | str) -> ssl.SSLContext:
 
 
 def _fetch_expiry(origin: Origin, context: ssl.SSLContext | None, timeout: float) -> float | None:
-    """Connect, and return until when the certificate is valid; None without TLS."""
+    """Connect, and return when the certificate expires, in seconds since 1970; None without TLS."""
     if context is None:
         with closing(socket.create_connection((origin.host.strip("[]"), origin.port), timeout)):
             return None
@@ -118,13 +118,17 @@ def _fetch_certificate(origin: Origin, context: ssl.SSLContext, timeout: float) 
 def _explain_mismatch(
     origin: Origin, verify: bool | str, budget: Budget, keys: Sequence[Credential]
 ) -> tuple[str, str] | None:
-    """Say for which names a certificate is that is not for the host in the URL; None if that cannot be seen."""
+    """Explain a certificate that is not for the host in the URL; return None if it cannot be fetched.
+
+    Returns:
+        The problem, which lists the names in the certificate, and the remedy.
+    """
     context = _make_context(verify)
     context.check_hostname = False
     try:
         certificate = budget.run(lambda: _fetch_certificate(origin, context, budget.left))
     except Exception:
-        return None  # the first failure is reported
+        return None  # the caller reports the first failure
     names = [sanitize(str(name), *keys) for _, name in certificate.get("subjectAltName", ())]
     if not names:
         return (
