@@ -26,16 +26,19 @@ if TYPE_CHECKING:
 
     from .doctor.report import Check
 
-#: How a status is shown, and in which colour of a terminal.
+#: For each status, the word that is printed and the code of its colour on a terminal.
 _STATUS = {"ok": ("ok", "32"), "warn": ("warn", "33"), "fail": ("FAIL", "31")}
 
-#: The width of what stands before a line's text, and the least that is left for the text.
-_INDENT, _MIN_TEXT_WIDTH = 15, 25
+#: The width of the columns for status and name, by which further lines of a text are indented.
+_INDENT = 15
 
-#: Seconds after which a terminal shows that the check is waiting for something.
+#: The text is wrapped at this width or more, even if the terminal is narrower.
+_MIN_TEXT_WIDTH = 25
+
+#: Seconds after which a terminal shows that a check is still running.
 _NOTICE_DELAY = 0.5
 
-#: argparse repeats what it was given, which may be a key in the wrong place.
+#: Matches the messages in which argparse repeats an argument, which may be a key.
 _ECHO = re.compile(r"(unrecognized arguments|invalid choice|ignored explicit argument).*", re.DOTALL)
 
 _LAST_PORT = 65535
@@ -45,11 +48,11 @@ _INTERRUPTED = 130
 
 
 class _OutputError(Exception):
-    """Standard output does not take the result; the argument is the reason."""
+    """The result could not be written to standard output; the argument is the reason."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Shows none of the arguments when they are wrong, and takes no option for another."""
+    """A parser that never prints an argument, and accepts no abbreviated option."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, allow_abbrev=False)
@@ -59,13 +62,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    """Run a command and return the exit status.
 
     Args:
         argv: The arguments; None for those of the process.
 
     Returns:
-        The exit status: 0, 1 if something failed, 130 if it was interrupted. Wrong usage exits with 2.
+        0; 1 if something failed; 2 if the demo lacks a package; 130 if the command was interrupted.
+
+    Raises:
+        SystemExit: The usage is wrong (2), or the help or the version was asked for (0).
     """
     parser = _Parser(prog="requests-bearer-env", description="Bearer keys for requests.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -96,6 +102,7 @@ Exit status: 0 if nothing failed, 1 if something did, 2 for wrong usage, 130 if 
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``check``."""
     parser.add_argument("url", nargs="?", metavar="URL", help="where the requests go; without it no network is used")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--env", metavar="NAME", help="the environment variable with the key (default: BEARER_TOKEN)")
@@ -128,6 +135,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _split_words(text: str) -> list[str]:
+    """Return the words of ``--command``, split as this system's shell does.
+
+    Raises:
+        argparse.ArgumentTypeError: There are no words, or a quote is not closed.
+    """
     try:
         words = platforms.split_command_line(text)
     except ValueError:
@@ -138,26 +150,31 @@ def _split_words(text: str) -> list[str]:
 
 
 def _parse_number(text: str) -> float:
+    """Return a number; nan if the text is not a number.
+
+    `examine` rejects nan. If this function raised, argparse would print the text, which may be a key.
+    """
     try:
         return float(text)
     except ValueError:
-        return nan  # argparse would show the text
+        return nan
 
 
 def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Run ``check`` and return the exit status."""
     from .doctor.examination import examine
 
     url = options.url or _take_url(options.host) or _take_url(options.allow_http)
     try:
         checks = examine(
             _make_auth(options),
-            _with_scheme(url),
+            _require_scheme(url),
             method=options.method,
             timeout=options.timeout,
             max_age=options.max_age,
             wording=COMMAND_LINE,
         )
-    except ValueError as error:  # says which option is wrong, and does not show it
+    except ValueError as error:  # its message names the wrong option without its value
         parser.error(str(error))
     try:
         return _print_json(checks) if options.json else _print_lines(checks)
@@ -171,17 +188,20 @@ def _run_check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
 
 
 def _take_url(groups: list[list[str]]) -> str | None:
-    """The URL, if it stood after the hosts of an option, which takes whatever follows."""
+    """Remove and return the URL if it is the last of an option's hosts; return None if it is not.
+
+    An option with ``nargs="+"`` takes all arguments that follow it, the URL too.
+    """
     if groups and len(groups[-1]) > 1 and "://" in groups[-1][-1]:
         return groups[-1].pop()
     return None
 
 
-def _with_scheme(url: str | None) -> str | None:
-    """Return the URL.
+def _require_scheme(url: str | None) -> str | None:
+    """Return the URL if it has a scheme, or is None.
 
     Raises:
-        ValueError: It is no URL. The message does not show it, because it may be a key.
+        ValueError: The URL has no scheme. The message does not show it, because it may be a key.
     """
     if url is None or "://" in url:
         return url
@@ -191,7 +211,7 @@ def _with_scheme(url: str | None) -> str | None:
 
 
 def _make_auth(options: argparse.Namespace) -> BearerEnvAuth:
-    """What the requests in question are made with.
+    """Return the auth that the options describe.
 
     Raises:
         ValueError: An option has a wrong value; the message names the option.
@@ -210,7 +230,11 @@ def _make_auth(options: argparse.Namespace) -> BearerEnvAuth:
 
 
 def _parse_hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> list[str]:
-    """The hosts of an option, which may come several times."""
+    """Return the hosts of an option, which may be given several times.
+
+    Raises:
+        ValueError: An item is not a host pattern; the message names the option and the number of the item.
+    """
     hosts = [host for group in groups for host in group]
     for number, host in enumerate(hosts, start=1):
         if "/" in host and "//" not in host:
@@ -222,6 +246,7 @@ def _parse_hosts(option: str, groups: list[list[str]], *, wildcards: bool) -> li
 
 
 def _print_json(checks: Iterator[Check]) -> int:
+    """Print all checks as JSON, and return the exit status."""
     found = list(checks)
     ok = not any(check.status == "fail" for check in found)
     _write(json.dumps({"ok": ok, "checks": [check._asdict() for check in found]}, indent=2))
@@ -229,7 +254,7 @@ def _print_json(checks: Iterator[Check]) -> int:
 
 
 def _print_lines(checks: Iterator[Check]) -> int:
-    """Print each line as soon as it is known."""
+    """Print each check as soon as it is known, and return the exit status."""
     colour, width, failed = _use_colour(), _output_width(), False
     while True:
         with _waiting_notice():
@@ -241,7 +266,7 @@ def _print_lines(checks: Iterator[Check]) -> int:
 
 
 def _format_check(check: Check, *, colour: bool, width: int | None) -> str:
-    """A line of the report, and below it what to do."""
+    """Return a line of the report, with the remedy below it."""
     word, code = _STATUS[check.status]
     shown = f"\x1b[{code}m{word:4}\x1b[0m" if colour else f"{word:4}"
     lines = [*_wrap(check.detail, width), *(_wrap(check.remedy, width) if check.remedy else ())]
@@ -249,6 +274,7 @@ def _format_check(check: Check, *, colour: bool, width: int | None) -> str:
 
 
 def _wrap(text: str, width: int | None) -> list[str]:
+    """Return the lines of a text that is wrapped to fit a width; one line if the width is None."""
     if width is None:
         return [text]
     room = max(width - _INDENT, _MIN_TEXT_WIDTH)
@@ -256,7 +282,7 @@ def _wrap(text: str, width: int | None) -> list[str]:
 
 
 def _output_width() -> int | None:
-    """The width to wrap at; None if the output is no terminal and ``$COLUMNS`` is not set."""
+    """Return the width to wrap at; None if the output is not a terminal and ``$COLUMNS`` is not set."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isascii() and columns.isdigit() and int(columns[:9]) > 0:
         return int(columns[:9])
@@ -265,13 +291,13 @@ def _output_width() -> int | None:
         return None
     try:
         return os.get_terminal_size(out.fileno()).columns or None
-    except (OSError, ValueError):  # what stands in for a terminal has no descriptor
+    except (OSError, ValueError):  # an object that replaces sys.stdout may have no descriptor
         return None
 
 
 @contextlib.contextmanager
 def _waiting_notice() -> Generator[None, None, None]:
-    """Show on a terminal that the check is waiting, until it goes on."""
+    """Show on a terminal that a check is still running, and remove the notice at the end."""
     err: TextIO | None = sys.stderr
     if err is None or not err.isatty():
         yield
@@ -296,21 +322,22 @@ def _waiting_notice() -> Generator[None, None, None]:
 
 
 def _stdout() -> TextIO | None:
-    """Where results go; None if the process was started without, as with pythonw."""
+    """Return standard output; None if the process has none, as under pythonw."""
     out: TextIO | None = sys.stdout
     return out
 
 
 def _use_colour() -> bool:
+    """Return whether the output is a terminal that shows colours, and the environment does not forbid them."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return wanted and platforms.colour(_stdout())
 
 
 def _write(text: str) -> None:
-    """Print a result; without standard output the exit status alone tells it.
+    """Print a text to standard output; do nothing if there is none, because the exit status tells the result.
 
     Raises:
-        _OutputError: The output does not take it.
+        _OutputError: The text could not be written.
     """
     out = _stdout()
     if out is None:
@@ -320,7 +347,7 @@ def _write(text: str) -> None:
         encoding = out.encoding or "utf-8"
         print(text.encode(encoding, "backslashreplace").decode(encoding), file=out, flush=True)
     except OSError as error:
-        # What is left in the buffer would fail again when the interpreter ends.
+        # The buffer still holds text, and the interpreter would fail to write it at exit, so redirect it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         reason = "its reader closed the pipe" if platforms.is_closed_pipe(error) else platforms.error_text(error)
     else:
@@ -329,10 +356,16 @@ def _write(text: str) -> None:
 
 
 def _print_error(text: str) -> None:
+    """Print a message to standard error."""
     print(text, file=sys.stderr)
 
 
 def _parse_port(text: str) -> int:
+    """Return a port whose successor is a port, too.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is not such a number.
+    """
     port = int(text) if text.isdecimal() else 0
     if not 0 < port < _LAST_PORT:  # https gets the next one
         raise argparse.ArgumentTypeError(f"is not a number from 1 to {_LAST_PORT - 1}")
@@ -340,6 +373,7 @@ def _parse_port(text: str) -> int:
 
 
 def _run_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Run ``demo`` and return the exit status."""
     if options.port and not options.serve:
         parser.error("--port needs --serve")
     from . import demo

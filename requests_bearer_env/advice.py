@@ -1,4 +1,4 @@
-"""What to run to find out why a server refuses a key: a command line to paste, or a call in Python."""
+"""Says how to find out why a server refuses a key: with a command line to paste, or a call in Python."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _HIDDEN_URL = "URL"
 
 
 def how_to_check(sources: Sources, where: str, credential: Credential, request: PreparedRequest) -> str:
-    """Say how to check the key of a request that was refused.
+    """Return a sentence that says how to check the key of a refused request.
 
-    A command line can name an environment variable or a file, but not several sources and no function. A method
-    that may change data is left out, because the check sends it: GET is enough, as servers refuse a key before they
-    look at the method.
+    A command line can name one environment variable or one file, but neither several sources nor a function. Of the
+    methods, it names only HEAD. The check really sends its request, so another method might change data, and GET is
+    enough because servers refuse a key before they look at the method.
 
     Args:
         sources: The sources of the auth whose key was sent.
         where: The source that the key came from, in words.
-        credential: The header's value; a URL with a part of it is not shown.
-        request: The request; of its URL, user, query and fragment are left out because they may be secret.
+        credential: The header's value. If the URL holds a piece of it, the URL is not shown.
+        request: The refused request. User, query and fragment of its URL are left out, because they may be secret.
     """
     url = url_without_secrets(str(request.url))
     url = url if is_harmless(url, credential) else _HIDDEN_URL

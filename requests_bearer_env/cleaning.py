@@ -1,6 +1,6 @@
-"""What may be shown of text that others have chosen: servers, redirects, the claims of a JWT.
+"""Makes text from servers, redirects and JWTs safe to show in reports and messages.
 
-Such text is truncated and loses what a terminal could take for a command, and whatever of the key is in it.
+Such text may repeat the key, and may hold characters that a terminal executes as commands.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
     from .credential import Credential
 
-#: The number of characters of such a text that are examined, and the number that are shown.
-_MAX_EXAMINED, _MAX_SHOWN = 2048, 200
+#: The number of characters of a text that are examined.
+_MAX_EXAMINED = 2048
 
-#: So many characters in a row that are also in the key are taken for a piece of it.
+#: The number of characters of a text that are shown.
+_MAX_SHOWN = 200
+
+#: A piece of the key is this many consecutive characters of it. Shorter matches may be ordinary words.
 _PIECE = 8
 
-#: Shorter pieces than `_PIECE` are readable words, unless half of the key is among them.
+#: If a text holds half of all parts of the key with this length, it is not shown, because the key could be
+#: reassembled from them.
 _SMALL_PIECE = 4
 
-#: A text that was encoded more often than this is shown as it is then.
+#: The number of times that a text is decoded. What is then still encoded is shown encoded.
 _MAX_DECODINGS = 3
 
 _NOT_SHOWN = "(not shown because the key is in it)"
@@ -39,14 +43,15 @@ _PROXY = re.compile(
 
 
 def replace_unprintable(text: str) -> str:
-    """Keep text of this package in one line; a path in it may hold anything."""
+    """Return a text of this package with each unprintable character replaced, because a path in it may hold any."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def sanitize(text: str, *credentials: Credential) -> str:
-    """Return what may be shown of such text: one line of visible ASCII, truncated, without the keys.
+    """Return a text as one line of visible ASCII, truncated, and with ``***`` in place of the pieces of keys.
 
-    A key is found in pieces, in any case, with other characters strewn in, percent-encoded, in base64 and in hex.
+    A key is found even if it is incomplete, in other case, interspersed with other characters, percent-encoded, in
+    base64 or in hex.
     """
     text = _decode(text[:_MAX_EXAMINED])
     hidden: set[int] = set()
@@ -60,14 +65,14 @@ def sanitize(text: str, *credentials: Credential) -> str:
 
 
 def _decode(text: str) -> str:
-    """Decode a text as far as a reader could, into visible ASCII."""
+    """Decode HTML entities and percent-encoding, as a reader could, and return one line of visible ASCII."""
     for _ in range(_MAX_DECODINGS):
         text = unescape(unquote(text))
     return re.sub(r"[^ -~]+", "?", " ".join(normalize("NFKC", text).split()))
 
 
 def _find_pieces(key: str, text: str) -> set[int] | None:
-    """Find the positions of the key's pieces in a text; None if the rest of the text would tell the key."""
+    """Return the positions of the key's pieces in a text; None if the rest of the text would reveal the key."""
     text = text.lower()
     letters = [at for at, char in enumerate(text) if char.isalnum()]
     squeezed = "".join(text[at] for at in letters)
@@ -77,7 +82,7 @@ def _find_pieces(key: str, text: str) -> set[int] | None:
         length = min(size, len(form))
         for start in _find_starts(form, squeezed, length):
             hidden.update(range(letters[start], letters[start + length - 1] + 1))
-    # Letters that are left out of a sentence can be guessed.
+    # A reader could guess a key this short from the words around it.
     if hidden and len(key) < _PIECE:
         return None
     rest = "".join(" " if at in hidden else text[at] for at in letters)
@@ -88,47 +93,48 @@ def _find_pieces(key: str, text: str) -> set[int] | None:
 
 
 def _encodings(key: str) -> Iterator[str]:
-    """The key as it may stand in a text, letters and digits alone."""
+    """Yield the letters and digits of the key, plain, in hex and in base64."""
     yield _letters_and_digits(key)
     data = key.encode()
     yield data.hex()
-    for offset, changed in ((0, 0), (1, 2), (2, 3)):  # what stands before a key moves it within base64's groups
+    for offset, changed in ((0, 0), (1, 2), (2, 3)):  # base64 depends on the key's offset in a group of 3 bytes
         yield _letters_and_digits(b64encode(b"\0" * offset + data).decode().rstrip("=")[changed:-1])
 
 
 def _letters_and_digits(text: str) -> str:
+    """Return the letters and digits of a text, in lower case."""
     return "".join(char for char in text.lower() if char.isalnum())
 
 
 def _find_starts(form: str, text: str, size: int) -> list[int]:
-    """Where in a text a piece of a form begins."""
-    grams = _substrings(form, size)
-    return [start for start in range(len(text) - size + 1) if text[start : start + size] in grams]
+    """Return the positions in a text at which a part of ``form`` with a length of ``size`` begins."""
+    parts = _substrings(form, size)
+    return [start for start in range(len(text) - size + 1) if text[start : start + size] in parts]
 
 
 def _substrings(text: str, size: int) -> set[str]:
-    """All pieces of a size; a piece of nothing is none."""
+    """Return all substrings with a length of ``size``; none if that is 0."""
     return {text[start : start + size] for start in range(len(text) - size + 1)} if size else set()
 
 
 def is_harmless(text: str, *credentials: Credential) -> bool:
-    """Whether such a text may be shown as it is, in full: one line of visible ASCII that has nothing of the keys."""
+    """Return whether a text may be shown in full: it is one line of printable ASCII and has no piece of a key."""
     plain = text.isascii() and text.isprintable() and len(text) <= _MAX_EXAMINED
     return plain and sanitize(text, *credentials) == sanitize(text)
 
 
 def url_without_secrets(url: str) -> str:
-    """Return scheme, host, port and path of a URL: what else is in it may be secret."""
+    """Return scheme, host, port and path of a URL, because its other parts may be secret."""
     path = re.split(r"[?#]", url)[0].split("/")[3:]
     return "/".join([str(origin_of(url)), *path])
 
 
 def sanitize_url(url: str, *credentials: Credential) -> str:
-    """Return what may be shown of a URL that others may have chosen."""
+    """Return a URL that a server may have chosen as it may be shown: without secret parts, and sanitized."""
     return sanitize(url_without_secrets(url), *credentials)
 
 
 def proxy_address(proxy: str) -> str:
-    """Return host and port of a proxy: before them stands its password."""
+    """Return host and port of a proxy's URL, without the password that it may hold."""
     match = _PROXY.fullmatch(proxy)
     return match[1] if match else "(its address is not plain, so it is not shown)"

@@ -1,8 +1,9 @@
 """The HTTPie plugins: ``http -A bearer-env -a NAME https://...`` and ``-A bearer-env-local``.
 
 They keep the key out of the command line, and so out of the shell's history and the list of
-processes. ``-a NAME`` reads a variable, ``-a @PATH`` a file; without ``-a`` it is ``$BEARER_TOKEN``.
-HTTPie finds them by the entry point ``httpie.plugins.auth.v1``; nothing else imports this module.
+processes. ``-a NAME`` names an environment variable, ``-a @PATH`` a file; without ``-a``, the key is read
+from ``$BEARER_TOKEN``. HTTPie finds the plugins by the entry point ``httpie.plugins.auth.v1``; nothing else
+imports this module.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from .sources.file import FileSource
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-#: This machine, where text-generation-webui listens on plain HTTP.
+#: The names of this machine, on which text-generation-webui listens for plain HTTP.
 _LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
 class BearerEnvPlugin(AuthPlugin):
-    """``-A bearer-env``."""
+    """The plugin for ``-A bearer-env``, which sends the key only over https."""
 
     name = "Bearer key from outside of the command line"
     description = "-a NAME of an environment variable, or -a @PATH of a file; without -a, $BEARER_TOKEN"
@@ -38,13 +39,12 @@ class BearerEnvPlugin(AuthPlugin):
     allow_http: tuple[str, ...] = ()
 
     def get_auth(self, username: str | None = None, password: str | None = None) -> AuthBase:
-        """Make the auth from what ``-a`` says, which is ``raw_auth`` because ``auth_parse`` is off.
+        """Return the auth for the value of ``-a``, which HTTPie stores as ``raw_auth`` because ``auth_parse`` is off.
 
-        Returns:
-            An auth that raises when the request is prepared if ``-a`` is wrong. HTTPie shows an exception
-            from there in one line, and one from here as a traceback.
+        If ``-a`` is wrong, the auth raises when the request is prepared, because HTTPie shows such an exception as
+        one line. It would show an exception of this method as a traceback.
         """
-        del username, password  # HTTPie has none to give
+        del username, password  # HTTPie passes none, because auth_parse is off
         raw = self.raw_auth
         try:
             if raw is None:
@@ -59,7 +59,7 @@ class BearerEnvPlugin(AuthPlugin):
 
 
 class BearerEnvLocalPlugin(BearerEnvPlugin):
-    """``-A bearer-env-local``: also over plain HTTP, to this machine."""
+    """The plugin for ``-A bearer-env-local``, which also sends the key to this machine over plain HTTP."""
 
     name = "The same, and over plain HTTP to 127.0.0.1, ::1 and localhost"
     auth_type = "bearer-env-local"
@@ -73,13 +73,13 @@ class _HTTPieAuth(BearerEnvAuth):
         try:
             return super().__call__(r)
         except BearerAuthError as error:
-            worded = error.copy(HTTPIE)
-        worded.request = r
-        raise worded
+            reworded = error.copy(HTTPIE)
+        reworded.request = r
+        raise reworded
 
 
 class _Refusal(AuthBase):
-    """Says what is wrong with ``-a``."""
+    """An auth that authorises nothing, and raises what is wrong with ``-a``."""
 
     def __init__(self, message: str) -> None:
         self.message = message

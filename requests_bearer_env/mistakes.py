@@ -1,7 +1,7 @@
-"""Values that are stored in place of a key by mistake.
+"""Recognises values that are stored in place of a key by mistake.
 
-`explain_refusal` explains values that are certainly not a key and are never sent. `explain_suspicion`
-explains values that may be a key: they are sent, and `requests_bearer_env.doctor` warns of them.
+`explain_refusal` explains values that are certainly not a key, and that are never sent. `explain_suspicion`
+explains values that may be a key, so they are sent, and `requests_bearer_env.doctor` warns about them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 
 class Mistake(NamedTuple):
-    """The mistake in a value, as the end of a sentence, and what to do; neither shows the value.
+    """A mistake in a value, and what to do; neither shows the value.
 
-    Options in the remedy are fields of `requests_bearer_env.errors.Wording`, as in ``{provider}``.
+    The problem is the end of a sentence whose subject is the value. Options in the remedy are fields of
+    `requests_bearer_env.errors.Wording`, as in ``{provider}``.
     """
 
     problem: str
@@ -25,7 +26,7 @@ class Mistake(NamedTuple):
 _SCHEME_ALONE = Mistake("has no key after the word Bearer", "store the key; the scheme is added for you")
 _JSON = Mistake("is JSON, not the key alone", "store only the key that is in it")
 
-#: Values that are certainly not keys. The first pattern that matches the beginning of a value decides.
+#: Values that are certainly not keys. The first pattern that matches at the beginning of a value is used.
 _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     (
         re.compile(r"([\"'`]).*\1\Z", re.DOTALL),
@@ -35,7 +36,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
         re.compile(
             r"""
             [a-z][a-z0-9+.-]*://                              # op://vault/item/key, any other URL
-            | (?: \$\{.*\} | \$\(.*\) | \{\{.*\}\} ) \s* \Z   # of a shell, a template, a deployment
+            | (?: \$\{.*\} | \$\(.*\) | \{\{.*\}\} ) \s* \Z   # shells, templates, deployment tools
             | @Microsoft\.KeyVault\(.*\) \s* \Z
             | ENC\[.*\] \s* \Z                                # SOPS
             """,
@@ -89,7 +90,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     ),
 )
 
-#: The longest placeholder; longer values are not searched.
+#: The length of the longest placeholder. Longer values are not searched, which bounds the time of the search.
 _LONGEST_PLACEHOLDER = 200
 
 _PLACEHOLDER = Mistake(
@@ -118,7 +119,7 @@ _PLACEHOLDERS = re.compile(
     re.VERBOSE | re.ASCII | re.IGNORECASE,
 )
 
-#: Values that may be keys. The first pattern that matches the beginning of a value decides.
+#: Values that may be keys. The first pattern that matches at the beginning of a value is used.
 _SUSPECTED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     (
         re.compile(r"\$[A-Z_][A-Z0-9_]+\Z|\$env:\w+\Z|%\w+%\Z", re.ASCII),
@@ -216,7 +217,7 @@ def explain_refusal(key: str) -> Mistake | None:
     found = _NOT_VISIBLE.search(key)
     if found is None:
         return None
-    return Mistake(f"has {_name(found[0])} at position {found.start() + 1}", _hint(found[0]))
+    return Mistake(f"has {_name_character(found[0])} at position {found.start() + 1}", _suggest_remedy(found[0]))
 
 
 def explain_suspicion(key: str) -> Mistake | None:
@@ -240,7 +241,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _name(char: str) -> str:
+def _name_character(char: str) -> str:
     """Return the name and code point of a character that cannot be in a key."""
     if "\udc80" <= char <= "\udcff":  # PEP 383: how Python represents undecodable bytes
         return f"the byte 0x{ord(char) - 0xDC00:02X}, which is not UTF-8,"
@@ -248,7 +249,8 @@ def _name(char: str) -> str:
     return f"{name} (U+{ord(char):04X})"
 
 
-def _hint(char: str) -> str:
+def _suggest_remedy(char: str) -> str:
+    """Return what to do about a character that cannot be in a key."""
     if char == "\0":
         return "it may be stored as UTF-16, which PowerShell's > writes, so store it as UTF-8"
     if char in "\r\n":
