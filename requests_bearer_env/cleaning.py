@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from .destination import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .credential import Credential
 
@@ -50,9 +50,15 @@ def replace_unprintable(text: str) -> str:
 def sanitize(text: str, *credentials: Credential) -> str:
     """Return a text as one line of visible ASCII, truncated, and with ``***`` in place of the pieces of keys.
 
-    A key is found even if it is incomplete, in other case, interspersed with other characters, percent-encoded, in
-    base64 or in hex.
+    A key is found even if it is incomplete, in other case, interspersed with spaces or punctuation,
+    percent-encoded, in base64 or in hex.
     """
+    text = _without_keys(text, credentials)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def _without_keys(text: str, credentials: Sequence[Credential]) -> str:
+    """Return a text as `sanitize` does, but of full length."""
     text = _decode(text[:_MAX_EXAMINED])
     hidden: set[int] = set()
     for credential in credentials:
@@ -60,8 +66,7 @@ def sanitize(text: str, *credentials: Credential) -> str:
         if found is None:
             return _NOT_SHOWN
         hidden |= found
-    text = re.sub("\0+", "***", "".join("\0" if at in hidden else char for at, char in enumerate(text)))
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return re.sub("\0+", "***", "".join("\0" if at in hidden else char for at, char in enumerate(text)))
 
 
 def _decode(text: str) -> str:
@@ -120,7 +125,7 @@ def _substrings(text: str, size: int) -> set[str]:
 def is_harmless(text: str, *credentials: Credential) -> bool:
     """Return whether a text may be shown in full: it is one line of printable ASCII and has no piece of a key."""
     plain = text.isascii() and text.isprintable() and len(text) <= _MAX_EXAMINED
-    return plain and sanitize(text, *credentials) == sanitize(text)
+    return plain and _without_keys(text, credentials) == _without_keys(text, ())
 
 
 def url_without_secrets(url: str) -> str:

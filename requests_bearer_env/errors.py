@@ -51,7 +51,7 @@ PYTHON = Wording(
     hosts="hosts=",
     allow_http="allow_http=['{host}']",
     or_trust_path=", or, if you trust that path, allow_http=['{host}']",
-    load_dotenv="call load_dotenv() of python-dotenv before the first request",
+    load_dotenv="call load_dotenv(PATH) of python-dotenv, with the path of that file, before the first request",
 )
 COMMAND_LINE = Wording(
     env="--env NAME",

@@ -358,27 +358,31 @@ def split_command_line(text: str) -> list[str]:
     return words
 
 
-def quote_for_shell(word: str) -> str:
-    """Quote a word of a command line that is to be pasted, if it needs that: for a POSIX shell, or for Windows' two.
+def quote_for_shell(word: str) -> str | None:
+    """Quote a word of a command line to paste, if it needs quotes: for a POSIX shell, or for both shells of Windows.
 
-    Neither cmd nor PowerShell takes the other's quotes for everything, but no path there holds a double quote.
+    Returns:
+        The word; None if it has a character that cmd or PowerShell interprets even in double quotes, as in
+        ``$(calc)`` and ``%PATH%``.
     """
     if not WINDOWS:
         import shlex
 
         return shlex.quote(word)
-    return word if re.fullmatch(r"(?a)[\w+=:./\\-]+", word) else f'"{word}"'
+    if re.fullmatch(r"(?a)[\w+=:./\\-]+", word):
+        return word
+    return None if re.search(r'["$`%!]|\\$', word) or not word.isprintable() else f'"{word}"'
 
 
 def python_for_shell() -> str:
-    """Return this Python as the first word of a command line that is to be pasted.
+    """Return this Python as the first word of a command line to paste.
 
     Returns:
         Its path, quoted if it needs that; "python" if the path is not known. Also "python" for a path that needs
         quotes on Windows, because PowerShell takes a quoted first word for a text.
     """
-    quoted = quote_for_shell(sys.executable) if sys.executable else "python"
-    return "python" if WINDOWS and quoted.startswith('"') else quoted
+    quoted = quote_for_shell(sys.executable) if sys.executable else None
+    return "python" if quoted is None or (WINDOWS and quoted.startswith('"')) else quoted
 
 
 def error_text(error: OSError) -> str:

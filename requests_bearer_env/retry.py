@@ -77,7 +77,7 @@ class Retry:
     nothing for the rest of the redirect chain.
     """
 
-    __slots__ = ("_auth", "_header", "_prepared", "_replay", "_start", "_targets", "trust")
+    __slots__ = ("_asked", "_auth", "_header", "_prepared", "_replay", "_start", "_targets", "trust")
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class Retry:
         start: str | None,
         header: Credential | None,
         replay: tuple[Any, Any] | None,
+        asked: str | None = None,
     ) -> None:
         """Remember how the request was prepared.
 
@@ -96,11 +97,14 @@ class Retry:
             header: The Authorization header that was set; None if none was.
             replay: The body and its position, as returned by `body_position`; None if the body has no
                 position.
+            asked: The URL that the program asked for, if it is not ``start``: servers choose the URLs of
+                redirects.
         """
         #: Decides which URLs may get a key. A `MountedAuth` replaces the mounted auth with itself.
         self.trust: Trust = trust
         self._auth = auth
         self._start = start
+        self._asked = start if asked is None else asked
         self._header = header
         self._replay = replay
         #: When the request was prepared, as returned by `count`.
@@ -203,7 +207,7 @@ class Retry:
         attempts = 1 if refused is not None and auth is self._auth else 2
         answer: Response | None = None
         for attempt in range(1, attempts + 1):
-            credential = _read_changed_key(auth, refused, since, response)
+            credential = _read_changed_key(auth, refused, since, response, self._asked)
             if credential is None:
                 return answer
             since = count()
@@ -230,7 +234,8 @@ class Retry:
             return None
         request = response.request.copy()
         request.headers["Authorization"] = credential
-        request.hooks = replace_hook(request.hooks, Retry(self.trust, auth, request.url, credential, self._replay))
+        hook = Retry(self.trust, auth, request.url, credential, self._replay, self._asked)
+        request.hooks = replace_hook(request.hooks, hook)
         if not rewind(request.body, self._replay):
             _log.warning("keeping the %s from %s: the request's body cannot be sent twice", status, origin)
             return None
@@ -269,7 +274,9 @@ def is_refusal(auth: Auth, response: Response) -> bool:
     return parse_challenge(response.headers.get("WWW-Authenticate", "")).bearer.get("error") == "invalid_token"
 
 
-def _read_changed_key(auth: Auth, refused: Credential | None, since: int, response: Response) -> Credential | None:
+def _read_changed_key(
+    auth: Auth, refused: Credential | None, since: int, response: Response, asked: str | None
+) -> Credential | None:
     """Read the sources again, and return a key other than the refused one.
 
     If there is none or reading fails, log why and return None.
@@ -285,16 +292,17 @@ def _read_changed_key(auth: Auth, refused: Credential | None, since: int, respon
         return credential
     if _log.isEnabledFor(logging.INFO):
         from .advice import how_to_check  # few programs log this line
+        from .cleaning import replace_unprintable
 
         _log.info(
             "%s answered %s to the key of %s (%d characters), and reading it again %s the same key: "
             "to find out why, %s",
             origin,
             status,
-            reading.where,
+            replace_unprintable(reading.where),
             credential.key_length,
             "gave" if was_read else f"less than {auth.sources.remembered:g} s ago gave",
-            how_to_check(auth.sources, reading.where, credential, response.request),
+            how_to_check(auth.sources, reading.where, credential, response.request, asked),
         )
     return None
 

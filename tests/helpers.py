@@ -66,10 +66,12 @@ def redirect(location: Callable[[], str], status: int = 302) -> App:
     return lambda request: Reply(status, headers=(("Location", location()),))
 
 
-def redirecting(serve: Serve, app: App, host: str = "127.0.0.1", status: int = 302) -> tuple[Server, Server]:
+def redirecting(
+    serve: Serve, app: App, host: str = "127.0.0.1", status: int = 302, path: str = "/"
+) -> tuple[Server, Server]:
     """Start a server that redirects every request to a second one with an app, and return both."""
     second = serve(app)
-    return serve(redirect(lambda: second.url(host=host), status)), second
+    return serve(redirect(lambda: second.url(path, host=host), status)), second
 
 
 def routed(target: str, app: App, others: App) -> App:

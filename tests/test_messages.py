@@ -607,9 +607,17 @@ MODELS = "https://tgw.example/v1/models"
 REFUSED: list[tuple[str, str, Call, str, str]] = [
     ("GET", MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}"),
     *(
-        (method, MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}")
-        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        (
+            method,
+            MODELS,
+            auth("K"),
+            "environment variable K",
+            f"add --method {method} if a {method} without a body does no harm, and {RUN} --env K {MODELS}",
+        )
+        for method in ("POST", "PUT", "PATCH", "DELETE")
     ),
+    ("OPTIONS", MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}"),
+    ("M-SEARCH", MODELS, auth("K"), "environment variable K", f"{RUN} --env K {MODELS}"),
     ("HEAD", MODELS, auth("K"), "environment variable K", f"{RUN} --env K --method HEAD {MODELS}"),
     ("GET", MODELS, auth(), "environment variable BEARER_TOKEN", f"{RUN} --env BEARER_TOKEN {MODELS}"),
     ("GET", MODELS, auth(file="key"), "file key", f"{RUN} --file {{here}}key {MODELS}"),
@@ -623,7 +631,7 @@ REFUSED: list[tuple[str, str, Call, str, str]] = [
         MODELS,
         auth("NONE", provider=print_key, ttl=60),
         "provider print_key",
-        CALL.format(MODELS),
+        f"add method='PUT' if a PUT without a body does no harm, and {CALL.format(MODELS)}",
     ),
     (
         "HEAD",
@@ -655,6 +663,7 @@ REFUSED: list[tuple[str, str, Call, str, str]] = [
     ),
     ("GET", f"https://a.example/{KEY}", auth("K"), "environment variable K", f"{RUN} --env K URL"),
     ("GET", f"https://a.example/{KEY}", auth(provider=print_key), "provider print_key", CALL.format("URL")),
+    ("GET", f"https://a.example/{'x' * 250}/{KEY}", auth("K"), "environment variable K", f"{RUN} --env K URL"),
     ("GET", f"https://a.example/{'x' * 3000}", auth("K"), "environment variable K", f"{RUN} --env K URL"),
     (
         "GET",
@@ -670,6 +679,7 @@ POSIX_REFUSED: list[tuple[str, str, Call, str, str]] = [
     ("GET", MODELS, auth(file="my key"), "file my key", f"{RUN} --file '{{here}}my key' {MODELS}"),
     ("GET", MODELS, auth(file="~/key"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
     ("GET", MODELS, auth(file="$HERE/key"), "file $HERE/key", f"{RUN} --file '$HERE/key' {MODELS}"),
+    ("GET", MODELS, auth(file="k\x1b[31m\nkey"), "file k?[31m?key", CALL.format(MODELS)),
     ("GET", MODELS, auth("HOMED"), "file ~/key", f"{RUN} --file '~/key' {MODELS}"),
     (
         "GET",
@@ -698,7 +708,8 @@ def test_a_refusal_is_logged_whole(
 ) -> None:
     """The line ends with the very command that finds out why, without the key and without secrets of the URL."""
     monkeypatch.chdir(tmp_path)
-    for path in (Path("key"), Path("my key"), home / "key"):
+    named = ["key", "my key", *(["k\x1b[31m\nkey"] if os.name == "posix" else [])]
+    for path in (*map(Path, named), home / "key"):
         path.write_text(KEY)
     for name, value in {
         "K": KEY,
@@ -727,3 +738,41 @@ def test_a_refusal_that_is_not_logged_costs_nothing(monkeypatch: pytest.MonkeyPa
     with requests_mock.Mocker() as server:
         server.get(MODELS, status_code=401)
         assert requests.get(MODELS, auth=BearerEnvAuth("K"), timeout=10).status_code == 401
+
+
+WINDOWS_WORDS = [
+    ("/v1/models", "{url}"),
+    ("/v1/%24%28calc%29", "URL"),
+    ("/v1/$(calc)", "URL"),
+    ("/v1/%DATABASE_URL%/x", "URL"),
+    ("/v1/a&b", '"{url}"'),
+]
+
+
+@pytest.mark.parametrize(("path", "shown"), WINDOWS_WORDS)
+def test_the_shells_of_windows_interpret_nothing(
+    path: str, shown: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PowerShell expands ``$`` and cmd ``%`` even in double quotes, and a server may choose the path."""
+    monkeypatch.setenv("K", KEY)
+    monkeypatch.setattr("requests_bearer_env.platforms.WINDOWS", True)
+    caplog.set_level(logging.INFO, "requests_bearer_env")
+    with requests_mock.Mocker() as server:
+        server.get(requests_mock.ANY, status_code=401)
+        requests.get(f"https://tgw.example{path}", auth=BearerEnvAuth("K"), timeout=10)
+    (message,) = caplog.messages
+    assert message.endswith(" check --env K " + shown.format(url=f"https://tgw.example{path}"))
+
+
+def test_a_file_that_windows_cannot_quote_is_not_in_a_command(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """diagnose() takes the auth itself."""
+    monkeypatch.chdir(tmp_path)
+    Path("$x key").write_text(KEY)
+    monkeypatch.setattr("requests_bearer_env.platforms.quote_for_shell", lambda word: None if "$" in word else word)
+    caplog.set_level(logging.INFO, "requests_bearer_env")
+    with requests_mock.Mocker() as server:
+        server.get(MODELS, status_code=401)
+        requests.get(MODELS, auth=BearerEnvAuth(file="$x key"), timeout=10)
+    assert caplog.messages[0].endswith(CALL.format(MODELS))

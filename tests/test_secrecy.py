@@ -23,6 +23,7 @@ import requests
 
 import requests_bearer_env
 from requests_bearer_env import BearerAuthError, BearerEnvAuth, InvalidKeyError, KeySourceError, MountedAuth, command
+from requests_bearer_env.advice import how_to_check
 from requests_bearer_env.demo.server import Reply
 from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
@@ -328,6 +329,48 @@ def test_an_interrupt_at_any_line_shows_no_key(
             interrupts += 1
     assert isinstance(error, InvalidKeyError) == (value[0] == '"')
     assert interrupts > 5
+
+
+def advised(number: int) -> BaseException | None:
+    """Say how to check a refused key with an interrupt at one line, as `interrupted` does."""
+    auth = BearerEnvAuth(provider=lambda: KEY)
+    credential = auth.credential()
+    request = requests.Request("GET", "https://a.example/v1/models").prepare()
+    sys.settrace(Interrupt(number))
+    try:
+        how_to_check(auth.sources, "provider <lambda>", credential, request, request.url)
+    except KeyboardInterrupt as error:
+        return error
+    finally:
+        sys.settrace(None)
+    return None
+
+
+def test_an_interrupted_log_line_shows_no_key() -> None:
+    """To see whether the key is in the URL, the package needs the key as a plain str."""
+    with ThreadPoolExecutor(1) as pool:
+        errors = list(
+            itertools.takewhile(
+                lambda error: error is not None, (pool.submit(advised, number).result() for number in range(1, 500, 3))
+            )
+        )
+    for error in filter(None, errors):
+        assert_exception_hidden(error)
+    assert len(errors) > 20
+
+
+def test_an_interrupted_comparison_is_not_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package clears its frames and raises the interrupt again."""
+
+    def interrupt(*arguments: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("requests_bearer_env.advice.is_harmless", interrupt)
+    auth = BearerEnvAuth(provider=lambda: KEY)
+    request = requests.Request("GET", "https://a.example/").prepare()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        how_to_check(auth.sources, "provider <lambda>", auth.credential(), request, request.url)
+    assert_exception_hidden(caught.value)
 
 
 def test_an_interrupted_check_shows_no_key(key_env: str, monkeypatch: pytest.MonkeyPatch) -> None:

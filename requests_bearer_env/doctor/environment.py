@@ -17,11 +17,14 @@ def check_netrc(url: str) -> Check | None:
 
     The login itself is not shown.
     """
+    unreadable = Check("netrc", "warn", "the netrc file cannot be read", "correct it, or set session.trust_env = False")
+    if _would_block():
+        return unreadable
     try:
-        entry = get_netrc_auth(url, raise_errors=True) is not None
+        entry = get_netrc_auth(url, raise_errors=True)
     except (NetrcParseError, OSError, ValueError):
-        return Check("netrc", "warn", "the netrc file cannot be read", "correct it, or set session.trust_env = False")
-    if not entry:
+        return unreadable
+    if entry is None:
         return None
     return Check(
         "netrc",
@@ -29,6 +32,17 @@ def check_netrc(url: str) -> Check | None:
         "the netrc file has an entry for this host, which requests sends in place of the key after a redirect",
         "remove the entry, or set session.trust_env = False",
     )
+
+
+def _would_block() -> bool:
+    """Return whether the netrc file is a named pipe or a device, whose reading may take forever.
+
+    For a request with an auth, requests reads that file only after a redirect.
+    """
+    given = os.environ.get("NETRC")
+    paths = map(os.path.expanduser, [given] if given else ["~/.netrc", "~/_netrc"])
+    first = next(filter(os.path.exists, paths), None)
+    return first is not None and not os.path.isfile(first)
 
 
 def check_proxy(url: str, proxy: str, *, accepted: bool) -> Check:

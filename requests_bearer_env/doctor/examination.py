@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from .request import Answer
 
-#: Seconds or days from this number on are rejected: they are a mistake, and a timer would overflow.
+#: A number of seconds or days from this on is rejected, because it is a mistake and may overflow a timer.
 _LARGEST = 1e8
 
 _METHOD = re.compile(r"[A-Za-z]+", re.ASCII)

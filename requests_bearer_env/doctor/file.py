@@ -113,10 +113,11 @@ def _explain_exposure(status: os.stat_result) -> str:
 
 
 def _quote_path(shown: str) -> str:
-    """Return a path quoted for a shell command, in which the shell expands the path's variables."""
-    if "$" not in shown:
-        return shlex.quote(shown)
-    return '"{}"'.format(re.sub(r'[\\"`]', r"\\\g<0>", re.sub(r"^~(?=/)", "$HOME", shown)))
+    """Return a path quoted for a shell command; "FILE" for a path with a variable.
+
+    A shell expands more than Python does, such as ``$(command)``.
+    """
+    return "FILE" if "$" in shown else shlex.quote(shown)
 
 
 def _explain_chmod(path: str, quoted: str, status: os.stat_result) -> str:

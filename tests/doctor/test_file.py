@@ -355,22 +355,15 @@ def owner_names(number: int) -> Callable[[int], SimpleNamespace]:
 
 
 @pytest.mark.posix("modes of files")
-@pytest.mark.parametrize(
-    ("given", "quoted"),
-    [
-        ("$WHERE/key", '"$WHERE/key"'),
-        ("~/$WHERE/key", '"$HOME/$WHERE/key"'),
-        ('$WHERE/"`key', '"$WHERE/\\"\\`key"'),
-    ],
-)
-def test_value_of_a_variable_is_not_shown(given: str, quoted: str, key_file: KeyFile) -> None:
-    """The path may hold a secret, so it is shown as it was given, also in the command, where the shell expands it."""
+@pytest.mark.parametrize("given", ["$WHERE/key", "~/$WHERE/key", "$(touch x)/key"])
+def test_value_of_a_variable_is_not_shown(given: str, key_file: KeyFile) -> None:
+    """The path may hold a secret, so it is shown as it was given; no command has it, which a shell would execute."""
     check = check_file(str(key_file(mode=0o644)), 90, given=given, readable=True)
     assert check == (
         "file",
         "warn",
         f"{given}: mode 0644, open to every user, unchanged for 0 s",
-        f"make it readable by its owner only: chmod 600 {quoted}",
+        "make it readable by its owner only: chmod 600 FILE",
     )
 
 

@@ -229,7 +229,7 @@ def test_dotenv_with_the_variable_is_named(
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "script.py"), raising=False)
     detail = DOTENV.format(place)
     sources = BearerEnvAuth("TGW_API_KEY").sources.each
-    python = f"call load_dotenv() of python-dotenv before the first request{LOADED}"
+    python = f"call load_dotenv(PATH) of python-dotenv, with the path of that file, before the first request{LOADED}"
     assert find_key(sources, PYTHON).check == ("key", "fail", detail, python)
     shell = f"load it, for example with python -m dotenv run -- PROGRAM of python-dotenv[cli]{LOADED}"
     assert find_key(sources, COMMAND_LINE).check == ("key", "fail", detail, shell)

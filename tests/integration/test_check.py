@@ -867,6 +867,13 @@ def test_broken_netrc_warns(text: bytes, serve: Serve, home: Path) -> None:
     assert check[1:] == ("warn", "the netrc file cannot be read", "correct it, or set session.trust_env = False")
 
 
+@pytest.mark.posix("named pipes")
+def test_netrc_that_is_a_pipe_is_not_opened(serve: Serve, home: Path) -> None:
+    """Reading it would wait for a writer, which may never come."""
+    os.mkfifo(home / ".netrc")
+    assert checked(serve(keyed(KEY)).url())["netrc"].detail == "the netrc file cannot be read"
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -958,7 +965,9 @@ def test_command_in_the_log_finds_out_why(
     server = serve(keyed(OTHER_KEY), tls=tls)
     auth = BearerEnvAuth("TGW_API_KEY", allow_http="localhost")
     assert requests.delete(server.url("/v1/a b"), auth=auth, timeout=10).status_code == 401
-    python, _, *words = shlex.split(caplog.messages[0].partition(" why, run ")[2])
+    hint, _, line = caplog.messages[0].partition(" and run ")
+    assert hint.endswith(" to find out why, add --method DELETE if a DELETE without a body does no harm,")
+    python, _, *words = shlex.split(line)
     assert python == sys.executable
     assert main(words[1:]) == 1
     assert "FAIL  request  GET answered 401 Unauthorized with and without the key: " in capsys.readouterr().out

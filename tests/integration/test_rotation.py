@@ -23,7 +23,21 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth, platforms
 from requests_bearer_env.demo.server import Reply, Request, Server
-from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations, keyed, statuses
+from tests.helpers import (
+    KEY,
+    NEW,
+    OLD,
+    OTHER_KEY,
+    THERE,
+    Serve,
+    Vault,
+    authorizations,
+    keyed,
+    redirect,
+    redirecting,
+    routed,
+    statuses,
+)
 
 
 @pytest.fixture
@@ -64,6 +78,31 @@ def test_the_same_key_is_not_sent_again(
     remedy = f"to find out why, run {program} check --env TGW_API_KEY {server.url()}"
     assert caplog.messages == [f"{origin} answered 401 to {key}, and reading it again gave the same key: {remedy}"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.INFO]
+
+
+def test_the_log_shows_no_url_of_a_server(
+    serve: Serve, session: requests.Session, key_env: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A redirect's target may hold anything; the command names the URL that the program asked for."""
+    caplog.set_level(logging.INFO, "requests_bearer_env")
+    server = serve(routed("/start", redirect(lambda: "/chosen/$(calc)"), keyed(OTHER_KEY)))
+    assert session.get(server.url("/start"), auth=BearerEnvAuth(key_env)).status_code == 401
+    assert caplog.messages[0].endswith(f" check --env TGW_API_KEY {server.url('/start')}")
+    assert "chosen" not in caplog.text
+
+
+def test_the_log_shows_no_url_of_another_mount(
+    serve: Serve, session: requests.Session, key_env: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server may put the key that it got into the path at another mount."""
+    caplog.set_level(logging.INFO, "requests_bearer_env")
+    here, there = redirecting(serve, keyed("another"), path=f"/{KEY}")
+    session.auth = MountedAuth(
+        {here.url("/"): BearerEnvAuth(key_env), there.url("/", host=THERE): BearerEnvAuth(provider=lambda: OTHER_KEY)}
+    )
+    assert session.get(here.url()).status_code == 401
+    assert " diagnose(auth, 'URL') " in caplog.messages[0].replace("requests_bearer_env.doctor.", "")
+    assert KEY not in caplog.text
 
 
 @pytest.mark.parametrize("preparations", [1, 2])
