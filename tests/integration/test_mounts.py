@@ -79,6 +79,24 @@ def test_a_second_refusal_is_the_answer(serve: Serve, session: requests.Session)
     assert statuses(session.get(server.url())) == [401, 401]
 
 
+def test_a_mounted_auth_retries_once(serve: Serve, session: requests.Session) -> None:
+    """A provider with another key at each call is asked for one more key, as when its auth is used alone."""
+    server = serve(keyed("another"))
+    mounted(session, (server.url(), BearerEnvAuth(provider=Vault("a", "b", "c", "d"))))
+    session.get(server.url())
+    assert authorizations(server) == ["Bearer a", "Bearer b"]
+
+
+def test_another_auths_body_reaches_a_mount(serve: Serve, session: requests.Session) -> None:
+    """A body that another auth's server redirects is resent from where it began."""
+    here, there = redirecting(serve, keyed(OTHER_KEY), status=307)
+    mounted(session, (here.url(), HTTPBasicAuth("u", "p")), (there.url(host=THERE), fixed(OTHER_KEY)))
+    body = io.BytesIO(b"skipped, body")
+    body.seek(9)
+    assert session.post(here.url(), data=body).status_code == 200
+    assert [request.body for request in there.seen] == [b"body", b"body"]
+
+
 @pytest.mark.parametrize("host", [HERE, THERE])
 def test_a_redirect_to_a_mount_sends_its_key(
     host: str, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture

@@ -29,6 +29,7 @@ from tests.helpers import (
     OLD,
     OTHER_KEY,
     THERE,
+    App,
     Serve,
     Vault,
     authorizations,
@@ -143,6 +144,9 @@ def test_repeated_refusals_do_not_ask_again(
     url = serve(keyed("another")).url()
     assert {session.get(url, auth=auth).status_code for _ in range(10)} == {401}
     assert vault.calls == calls
+    assert {message.partition(" to the key of ")[2].partition(" (")[0] for message in caplog.messages} == {
+        "provider Vault"
+    }
     told = [message.partition("reading it again ")[2].partition(":")[0] for message in caplog.messages]
     assert told == ["gave the same key", *["less than 10 s ago gave the same key"] * 9]
 
@@ -363,6 +367,57 @@ def test_the_retried_request_can_be_sent_again(serve: Serve, session: requests.S
     response = session.get(server.url(), auth=auth)
     assert statuses(response) == [401, 401]
     assert statuses(session.send(response.request)) == [401, 200]
+
+
+def accepting(headers: set[str]) -> App:
+    """An app that answers 200 to the headers that are in a set at the time, and 401 to others."""
+    return lambda request: Reply(200 if request.headers.get("Authorization") in headers else 401)
+
+
+class TestTheRetriedRequest:
+    """The request of the second response keeps all that a third one needs."""
+
+    def test_its_refusal_is_retried_once(self, serve: Serve, session: requests.Session) -> None:
+        """The hook of the retried request knows the key that it was sent with."""
+        accepted = {"Bearer b"}
+        server = serve(accepting(accepted))
+        response = session.get(server.url(), auth=BearerEnvAuth(provider=Vault("a", "b", "c", "d")))
+        accepted.clear()
+        assert session.send(response.request).status_code == 401
+        assert authorizations(server) == ["Bearer a", "Bearer b", "Bearer b", "Bearer c"]
+
+    def test_its_body_is_sent_again(self, serve: Serve, session: requests.Session) -> None:
+        """The hook of the retried request knows where the body began."""
+        accepted = {NEW}
+        server = serve(accepting(accepted))
+        body = io.BytesIO(b"skipped, body")
+        body.seek(9)
+        response = session.post(server.url(), data=body, auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY, "third")))
+        accepted.clear()
+        accepted.add("Bearer third")
+        body.seek(9)
+        assert session.send(response.request).status_code == 200
+        assert [request.body for request in server.seen] == [b"body"] * 4
+
+    def test_the_callers_hooks_stay(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
+        """The hooks that the program set are called for a third response, too."""
+        seen: list[int] = []
+        url = serve(keyed(OTHER_KEY)).url()
+        response = session.get(url, auth=rotated, hooks={"response": lambda r, **_: seen.append(r.status_code)})
+        session.send(response.request)
+        assert seen == [200, 200]
+
+    def test_the_log_names_the_first_url(
+        self, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The URL of the retried request may be a server's choice."""
+        caplog.set_level(logging.INFO, "requests_bearer_env")
+        accepted = {NEW}
+        server = serve(routed("/start", redirect(lambda: "/chosen"), accepting(accepted)))
+        response = session.get(server.url("/start"), auth=BearerEnvAuth(provider=Vault(KEY, OTHER_KEY)))
+        accepted.clear()
+        assert session.send(response.request).status_code == 401
+        assert f"diagnose(auth, {server.url('/start')!r})" in caplog.messages[-1]
 
 
 def test_requests_mock_can_test_a_rotation(rotated: BearerEnvAuth) -> None:
