@@ -30,8 +30,8 @@ count: Callable[[], int] = _count(1).__next__
 def remembered_for(ttl: float | None) -> float:
     """Return the seconds for which a refused key is not asked for again, after the sources returned it once more.
 
-    Otherwise each request with a revoked key would call the vault, and so would each request to a server that
-    refuses every key. Ten seconds limit this to six calls a minute, and a rotated key is found soon enough.
+    Otherwise each request with a revoked key would call the vault. Ten seconds limit this to six calls a minute,
+    and a rotated key is found soon enough. A provider that makes a new key at each call is not limited by this.
     A short ``ttl`` means that the key may change often, so a tenth of ``ttl`` is the limit if that is less.
 
     Args:
