@@ -57,7 +57,8 @@ def check_proxy(url: str, proxy: str, *, accepted: bool) -> Check:
     # In the order of urllib and requests, which prefer lower case. No variable matches if the proxy comes from the
     # system settings of Windows or macOS.
     names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
-    setting = next((name for name in names if os.environ.get(name) == proxy), "the environment")
+    present = set(os.environ)  # Windows' names are in capitals there, while os.environ[] takes any case
+    setting = next((name for name in names if name in present and os.environ[name] == proxy), "the environment")
     detail = f"{setting} routes this URL through the proxy {proxy_address(proxy)}"
     if accepted:
         return Check("proxy", "ok", detail)
