@@ -18,7 +18,7 @@ from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from tests.helpers import KEY, Serve
 
 # How long an example takes says nothing on a busy machine.
-settings.register_profile("here", deadline=None)
+settings.register_profile("here", deadline=None, max_examples=50)
 # For a night, or an hour: ``pytest --hypothesis-profile=long``.
 settings.register_profile("long", deadline=None, max_examples=300_000, suppress_health_check=list(HealthCheck))
 settings.load_profile("here")
