@@ -221,7 +221,7 @@ def read_all(terminal: int) -> bytes:
 
 def test_waiting_is_shown_on_a_terminal(serve: Serve, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sign of life appears on standard error while nothing else does, and is wiped out."""
-    monkeypatch.setattr("requests_bearer_env.__main__._NOTICE_DELAY", 0.01)
+    monkeypatch.setattr("requests_bearer_env.doctor.output._NOTICE_DELAY", 0.01)
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
 
