@@ -31,7 +31,7 @@ REQUESTS = ["2.20.0", "2.25.1", "2.28.2", "2.31.0", "2.32.5", "2.33.1", "newest"
 CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 
 #: What the suite needs, but for the libraries that it tries this one with.
-TOOLS = ["hypothesis", "pytest", "pytest-xdist", "python-dotenv", "requests-mock", "trustme"]
+TOOLS = ["hypothesis", "pytest", "pytest-xdist", "python-dotenv", "PyYAML", "requests-mock", "trustme"]
 
 #: Clients built on requests, for tests/clients.
 CLIENTS = ["dlt", "gql[requests]", "opensearch-py", "pyiceberg", "python-gitlab", "zeep"]

@@ -22,6 +22,7 @@ import pytest
 import requests
 import requests_mock
 import urllib3.util.connection
+import yaml
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 import requests_bearer_env
@@ -495,7 +496,6 @@ def test_compose_mounts_the_secret_it_names() -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_pod_mounts_the_secret_it_names(name: str) -> None:
     """The names of the Secret, its key, the volume and the file agree, and the file can be updated."""
-    yaml = pytest.importorskip("yaml")
     (block,) = (block for block in blocks(name, "yaml") if block.heading == "Kubernetes")
     ((secret, key),) = re.findall(r"`kubectl create secret generic (\w+) --from-file=(\w+)`", TEXTS[name])
     pod = yaml.safe_load(block.code)["spec"]
