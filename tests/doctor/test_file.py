@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -322,16 +323,9 @@ def test_closed_directory_names_its_owner(
     path = key_file("secrets/inner/key")
     closed = tmp_path / "secrets"
     closed.chmod(0o700)
-    real_stat = os.stat
-
-    def stat(name: str) -> os.stat_result:
-        if name == str(path):
-            raise PermissionError
-        return real_stat(name)
-
-    monkeypatch.setattr(os, "stat", stat)
+    close_to_stat(path, monkeypatch)
     monkeypatch.setattr(os, "access", lambda name, _: not name.startswith(str(closed)))
-    monkeypatch.setattr("pwd.getpwuid", owner_names(real_stat(closed).st_uid))
+    monkeypatch.setattr("pwd.getpwuid", owner_names(closed.stat().st_uid))
     detail = (
         f"{path}: the directory {closed} belongs to user keeper with mode 0700, and this process runs as user 3999999"
     )
@@ -340,6 +334,18 @@ def test_closed_directory_names_its_owner(
     assert check_file(str(path), 90, readable=False) is None
     monkeypatch.setattr(platforms, "WINDOWS", True)
     assert check_file(str(path), 90, readable=False) is None
+
+
+def close_to_stat(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse to look up a file, as the system does if this process may not enter a directory on the way."""
+    real_stat = os.stat
+
+    def stat(name: Any, **options: Any) -> os.stat_result:
+        if name == str(path):
+            raise PermissionError
+        return real_stat(name, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
 
 
 def owner_names(number: int) -> Callable[[int], SimpleNamespace]:
@@ -374,14 +380,7 @@ def test_closed_directory_of_a_variable_is_not_shown(
     """Its name may be the value of the variable."""
     path = key_file("secrets/key")
     (tmp_path / "secrets").chmod(0o700)
-    real_stat = os.stat
-
-    def stat(name: str) -> os.stat_result:
-        if name == str(path):
-            raise PermissionError
-        return real_stat(name)
-
-    monkeypatch.setattr(os, "stat", stat)
+    close_to_stat(path, monkeypatch)
     monkeypatch.setattr(os, "access", lambda name, _: not name.endswith("secrets"))
     check = check_file(str(path), 90, given="$WHERE/key", readable=False)
     assert check is not None

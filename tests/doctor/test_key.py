@@ -50,7 +50,7 @@ def test_end_of_a_short_key_is_not_shown(length: int, ending: str, monkeypatch: 
     + [(8, "ok", "", "")],
 )
 def test_short_key_warns(length: int, status: str, words: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may have been cut, or be the key that somebody chose for text-generation-webui."""
+    """The key may be truncated, but a user of text-generation-webui may also have chosen a short one."""
     detail = f"environment variable BEARER_TOKEN: {length} characters{words}"
     assert key_line("qwertzuiop"[:length], monkeypatch) == ("key", status, detail, remedy)
 

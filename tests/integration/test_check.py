@@ -868,9 +868,10 @@ def test_broken_netrc_warns(text: bytes, serve: Serve, home: Path) -> None:
 
 
 @pytest.mark.posix("named pipes")
-def test_netrc_that_is_a_pipe_is_not_opened(serve: Serve, home: Path) -> None:
+def test_netrc_that_is_a_pipe_is_not_opened(serve: Serve, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading it would wait for a writer, which may never come."""
     os.mkfifo(home / ".netrc")
+    monkeypatch.setattr("requests_bearer_env.doctor.environment.get_netrc_auth", pytest.fail)
     assert checked(serve(keyed(KEY)).url())["netrc"].detail == "the netrc file cannot be read"
 
 
