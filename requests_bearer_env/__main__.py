@@ -106,7 +106,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="for the network, and for PROGRAM (default: 10)",
     )
     parser.add_argument(
-        "--max-age", type=_parse_number, default=90, metavar="DAYS", help="of a key in a file (default: 90)"
+        "--max-age",
+        type=_parse_number,
+        default=90,
+        metavar="DAYS",
+        help="warn if the file with the key is older (default: 90)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -558,7 +558,7 @@ options:
   --allow-http HOST [HOST ...]  a host for plain HTTP
   --method METHOD         the method of the request, which is really sent, without a body (default: GET)
   --timeout SECONDS       for the network, and for PROGRAM (default: 10)
-  --max-age DAYS          of a key in a file (default: 90)
+  --max-age DAYS          warn if the file with the key is older (default: 90)
   --json                  print JSON
 """
 
