@@ -52,21 +52,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{sum(ours.values())} skipped by marker {name}: {listed}")
 
 
-@pytest.fixture(scope="session")
-def _no_home(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A home that does not exist, so that no test leaves something there for another one."""
-    return str(tmp_path_factory.getbasetemp() / "no-home")
-
-
-@pytest.fixture(autouse=True)
-def _bare_machine(monkeypatch: pytest.MonkeyPatch, _no_home: str) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _bare_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Hide the proxies, the netrc and the keys of the machine that runs the tests."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith(("BEARER_TOKEN", "TGW_")):
-            monkeypatch.delenv(name)
-    for name in ("CURL_CA_BUNDLE", "NETRC", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    _set_home(monkeypatch, _no_home)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy") or name.startswith(("BEARER_TOKEN", "TGW_")):
+                patch.delenv(name)
+        for name in ("CURL_CA_BUNDLE", "NETRC", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"):
+            patch.delenv(name, raising=False)
+        # A home that does not exist, so that no test leaves something there for another one.
+        _set_home(patch, str(tmp_path_factory.getbasetemp() / "no-home"))
+        yield
 
 
 def _set_home(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
@@ -76,7 +73,7 @@ def _set_home(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
 
 
 @pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, _bare_machine: None) -> Path:
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty home, for a test that puts something there."""
     path = tmp_path / "home"
     path.mkdir()

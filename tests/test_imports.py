@@ -94,26 +94,37 @@ def test_imports_are_seen() -> None:
     assert "mounts" in imported("__init__")
 
 
-def loaded_by(code: str) -> set[str]:
-    """The modules that some code loads on top of requests."""
-    code = f"import requests, sys; before = set(sys.modules); {code}; print(*set(sys.modules) - before)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    return set(result.stdout.split())
+#: Prints a line for each import: what it loads on top of those before it.
+LOADED = """\
+import sys
+for code in sys.argv[1:]:
+    before = set(sys.modules)
+    exec(code)
+    print(*set(sys.modules) - before)
+"""
+
+
+def loaded_by(*imports: str) -> list[set[str]]:
+    """The modules that each import loads, one after the other in a new process."""
+    words = [sys.executable, "-c", LOADED, *imports]
+    result = subprocess.run(words, capture_output=True, check=True, text=True)
+    return [set(line.split()) for line in result.stdout.splitlines()]
 
 
 def test_importing_it_loads_what_a_request_needs() -> None:
-    """What few programs use is loaded when it is used."""
-    loaded = loaded_by("import requests_bearer_env")
+    """What few programs use is loaded when it is used; the doctor, for instance, when somebody runs it."""
+    names = "from requests_bearer_env import MountedAuth, command"
+    _, loaded, by_name = loaded_by("import requests", "import requests_bearer_env", names)
     rooms = ("__main__", "advice", "cleaning", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix")
     late = *rooms, "sources.cache", "sources.command"
+    assert set(late) <= MODULES.keys()
     assert not {f"requests_bearer_env.{room}" for room in late} & loaded
     assert not {"argparse", "ctypes", "subprocess", "trustme", "http.server", "unicodedata"} & loaded
+    assert {"requests_bearer_env.mounts", "requests_bearer_env.sources.command"} <= by_name
 
 
-def test_a_lazy_name_is_loaded_when_it_is_used() -> None:
-    """And is found by ``from ... import`` and by ``dir()``."""
-    loaded = loaded_by("from requests_bearer_env import MountedAuth, command")
-    assert {"requests_bearer_env.mounts", "requests_bearer_env.sources.command"} <= loaded
+def test_lazy_names_are_listed() -> None:
+    """``dir()`` has them before they are loaded."""
     assert set(requests_bearer_env.__all__) <= set(dir(requests_bearer_env))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = requests_bearer_env.nothing

@@ -433,10 +433,10 @@ def test_one_file_has_public_and_own_cas(tmp_path: Path, ca: str) -> None:
 
 
 @pytest.mark.posix("env")
-@pytest.mark.parametrize("name", TEXTS)
-def test_check_runs_with_the_variables_of_a_unit(name: str, serve: Serve, tmp_path: Path, ca: str) -> None:
-    """The command but for sudo, with a key, a CA and a proxy of this machine."""
-    (typed,) = re.findall(r"`sudo -u app (env [^`]*) \.\.\.`", TEXTS[name])
+def test_check_runs_with_the_variables_of_a_unit(serve: Serve, tmp_path: Path, ca: str) -> None:
+    """The command but for sudo, with a key, a CA and a proxy of this machine; both languages have the same."""
+    typed, chinese = (re.findall(r"`sudo -u app (env [^`]*) \.\.\.`", text)[0] for text in TEXTS.values())
+    assert typed.split() == chinese.split()
     (tmp_path / "key").write_text(KEY)
     (tmp_path / "key").chmod(0o600)
     with Proxy() as proxy:

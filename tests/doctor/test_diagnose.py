@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -197,16 +195,3 @@ def test_nothing_shows_the_key(tmp_path: Path) -> None:
         path.write_text(text)
         shown = repr(diagnose(BearerEnvAuth(file=path)))
         assert not any(KEY[at : at + 8] in shown for at in range(len(KEY) - 7)), text
-
-
-def test_importing_the_package_loads_no_doctor() -> None:
-    """A program that only sends requests does not pay for the doctor's modules."""
-    code = (
-        "import sys, requests_bearer_env\n"
-        "for name in ('argparse', 'requests_bearer_env.doctor', 'requests_bearer_env.__main__'):\n"
-        "    print(name in sys.modules)\n"
-        "    __import__(name)\n"
-        "    assert name in sys.modules\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\nFalse\nFalse\n"

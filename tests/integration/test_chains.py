@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
@@ -131,6 +131,7 @@ hops = st.builds(
 
 
 @pytest.mark.parametrize("kind", ["one origin", "hosts", "mounts"])
+@settings(max_examples=settings().max_examples // 2)  # each sends up to 20 requests
 @given(
     rest=st.lists(hops, min_size=1, max_size=6),
     twice=st.booleans(),
