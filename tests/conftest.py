@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
+import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,7 +20,7 @@ from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from tests.helpers import KEY, Serve
 
 # How long an example takes says nothing on a busy machine.
-settings.register_profile("here", deadline=None, max_examples=50)
+settings.register_profile("here", deadline=None, max_examples=30)
 # For a night, or an hour: ``pytest --hypothesis-profile=long``.
 settings.register_profile("long", deadline=None, max_examples=300_000, suppress_health_check=list(HealthCheck))
 settings.load_profile("here")
@@ -93,8 +95,14 @@ def ca(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> str:
     return authority.save(tmp_path_factory.mktemp("authority") / "ca.pem")
 
 
+@pytest.fixture(scope="session")
+def _context(authority: Authority) -> Callable[..., ssl.SSLContext]:
+    """A context for the names of a certificate, made once: making a key and a certificate takes some milliseconds."""
+    return functools.cache(authority.context)
+
+
 @pytest.fixture
-def serve(authority: Authority) -> Iterator[Serve]:
+def serve(_context: Callable[..., ssl.SSLContext]) -> Iterator[Serve]:
     """Start servers that are closed after the test: ``serve(app)``, ``serve(app, tls=False)``."""
     with ExitStack() as stack:
 
@@ -105,7 +113,7 @@ def serve(authority: Authority) -> Iterator[Serve]:
             names: tuple[str, ...] = ("localhost", "127.0.0.1"),
             not_after: datetime | None = None,
         ) -> Server:
-            context = authority.context(*names, not_after=not_after) if tls else None
+            context = _context(*names, not_after=not_after) if tls else None
             return stack.enter_context(Server(app, context))
 
         yield start

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import os
@@ -151,8 +152,8 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
 
 
-def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
-    """Send a number of requests from a number of threads."""
+def run(total: int, threads: int, interval: float = INTERVAL, *, patience: float = 0) -> Figures:
+    """Send a number of requests from a number of threads, and more until one was sent twice or patience ends."""
     spawn = multiprocessing.get_context("spawn")
     outcomes: Counter[str] = Counter()
     retries: list[int] = []
@@ -171,7 +172,9 @@ def run(total: int, threads: int, interval: float = INTERVAL) -> Figures:
             with requests.Session() as session:
                 session.trust_env = False
                 session.verify = str(Path(folder, "ca.pem"))
-                for count in range(total // threads):
+                for count in itertools.count():
+                    if count >= total // threads and (retries or time.perf_counter() - start > patience):
+                        break
                     outcome = call(session, url, shared[(number + count) % len(shared)], retries)
                     with lock:
                         outcomes[outcome] += 1

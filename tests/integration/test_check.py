@@ -619,7 +619,7 @@ def test_reason_is_read_from_the_beginning(serve: Serve) -> None:
 
 def test_body_that_drips_is_not_waited_for(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check reads a body for some seconds only, with the key and without it."""
-    monkeypatch.setattr("requests_bearer_env.doctor.request._BODY_TIMEOUT", 0.3)
+    monkeypatch.setattr("requests_bearer_env.doctor.request._BODY_TIMEOUT", 0.15)
     done = threading.Event()
 
     def drip(_: bytes) -> Iterator[bytes]:
