@@ -66,7 +66,7 @@ def posix(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class FakeWindows:
-    """The functions of Windows that the module calls."""
+    """The functions of Windows that the module calls, which remember what they were called with."""
 
     def __init__(self) -> None:
         self.assigned = self.terminated = 1
@@ -74,15 +74,22 @@ class FakeWindows:
         self.console = False
         self.console_mode: int | None = None
         self.descriptor: int | None = None
+        self.ended: list[tuple[int | None, int]] = []
         self.freed: list[Any] = []
         self.handle = 21
+        self.handles: list[int | None] = []
         self.peeked: list[int | None] = []
         self.opened: list[tuple[Any, ...]] = []
         self.job_of: list[tuple[int | None, int | None]] = []
+        self.lines: list[str] = []
+        self.processes: list[tuple[int, bool, int]] = []
         self.words: list[str] = []
+        self.words_memory: Any = None
 
     # _winapi
     def PeekNamedPipe(self, handle: int, size: int) -> tuple[int, int]:  # noqa: N802
+        self.handles.append(handle)
+        assert size == 0, "bytes would be copied"
         available = self.peeked.pop(0)
         if available is None:
             raise BrokenPipeError
@@ -91,6 +98,7 @@ class FakeWindows:
     def OpenProcess(self, access: int, inherit: bool, pid: int) -> int:  # noqa: N802
         if not pid:
             raise OSError(errno.EINVAL, "gone")
+        self.processes.append((access, inherit, pid))
         return 1000 + pid
 
     def CloseHandle(self, handle: Any) -> None:  # noqa: N802
@@ -108,35 +116,52 @@ class FakeWindows:
     # kernel32 and shell32
     def library(self, name: str, use_last_error: bool = False) -> SimpleNamespace:
         def create(*arguments: Any) -> int | None:
-            self.opened.append(arguments)
-            return ctypes.c_void_p(self.handle).value
+            self.opened.append((*arguments, use_last_error))
+            handle: int | None = vars(create)["restype"](self.handle).value
+            return handle
 
         def split(text: str, count: Any) -> Any:
+            self.lines.append(text)
             count._obj.value = len(self.words)
-            return (ctypes.c_wchar_p * (len(self.words) + 1))(*self.words)
+            words = (ctypes.c_wchar_p * (len(self.words) + 1))(*self.words)
+            self.words_memory = ctypes.cast(words, vars(split)["restype"])
+            return self.words_memory
+
+        def create_job(security: None, name: None) -> int:
+            assert (security, name) == (None, None)
+            return 7
 
         def assign(job: ctypes.c_void_p, process: ctypes.c_void_p) -> int:
             self.job_of.append((job.value, process.value))
             return self.assigned
 
-        return SimpleNamespace(
-            AssignProcessToJobObject=assign,
-            CloseHandle=self.CloseHandle,
-            CreateFileW=create,
-            CommandLineToArgvW=split,
-            CreateJobObjectW=lambda security, name: 7,
-            GetConsoleCP=lambda: 437 if self.console else 0,
-            GetConsoleMode=self.get_mode,
-            LocalFree=self.freed.append,
-            SetConsoleMode=self.set_mode,
-            TerminateJobObject=lambda job, status: self.terminated,
-        )
+        def terminate(job: ctypes.c_void_p, status: int) -> int:
+            self.ended.append((job.value, status))
+            return self.terminated
+
+        functions: dict[str, dict[str, Any]] = {
+            "kernel32": {
+                "AssignProcessToJobObject": assign,
+                "CloseHandle": self.CloseHandle,
+                "CreateFileW": create,
+                "CreateJobObjectW": create_job,
+                "GetConsoleCP": lambda: 437 if self.console else 0,
+                "GetConsoleMode": self.get_mode,
+                "LocalFree": self.freed.append,
+                "SetConsoleMode": self.set_mode,
+                "TerminateJobObject": terminate,
+            },
+            "shell32": {"CommandLineToArgvW": split},
+        }
+        return SimpleNamespace(**functions[name])
 
     def get_mode(self, handle: Any, mode: Any) -> bool:
+        self.handles.append(handle.value)
         mode._obj.value = self.console_mode or 0
         return self.console_mode is not None
 
     def set_mode(self, handle: Any, mode: int) -> bool:
+        self.handles.append(handle.value)
         self.console_mode = mode
         return self.console
 
@@ -208,6 +233,7 @@ class TestPipe:
         windows.peeked = [0, 3, 5, None]
         with reader:
             assert [platforms.read_available(reader, 4) for _ in range(4)] == [None, b"abc", b"de", b""]
+            assert windows.handles == 4 * [100 + reader.fileno()]
         os.close(writer)
 
 
@@ -381,7 +407,9 @@ class TestProcessGroup:
         process: Any = SimpleNamespace(pid=5, returncode=None, kill=lambda: kills.append(5), wait=lambda timeout: 1)
         with platforms.process_group(process):
             pass
+        assert windows.processes == [(0x0101, False, 5)]
         assert windows.job_of == [(7, 1005)]
+        assert windows.ended == ([(7, 1)] if job else [])
         assert len(kills) == killed
         assert windows.closed == [1005, 7], "no handle is left"
 
@@ -479,7 +507,7 @@ class TestOpenToRead:
         """Other programs may read, write and remove the file meanwhile."""
         windows.descriptor = 5
         assert platforms.open_to_read("key") == 5
-        assert windows.opened == [("key", 0x8000_0000, 7, None, 3, 0, None)]
+        assert windows.opened == [("key", 0x8000_0000, 7, None, 3, 0, None, True)]
         assert windows.closed == []
 
     def test_windows_reports_a_failed_open(self, windows: FakeWindows) -> None:
@@ -665,6 +693,7 @@ class TestColour:
         windows.console_mode, windows.console = mode, grants
         assert platforms.colour(Terminal()) is result
         assert windows.console_mode == after
+        assert set(windows.handles) == {101}
 
     def test_idle_gets_no_colour(self, windows: FakeWindows) -> None:
         """IDLE's output claims to be a terminal, has no descriptor, and shows escape codes as text."""
@@ -690,7 +719,8 @@ class TestSplitCommandLine:
         """The memory that CommandLineToArgvW allocates is freed."""
         windows.words = [r"C:\op.exe", "read x"]
         assert platforms.split_command_line(r'C:\op.exe "read x"') == windows.words
-        assert len(windows.freed) == 1
+        assert windows.lines == [r'C:\op.exe "read x"']
+        assert windows.freed == [windows.words_memory]
 
     def test_windows_splits_a_blank_line(self, windows: FakeWindows) -> None:
         """For a blank line, CommandLineToArgvW would return the path of this process."""
@@ -778,7 +808,7 @@ class TestErrorText:
         monkeypatch.setattr(platforms, "WINDOWS", on_windows)
         assert platforms.error_text(OSError(errno.ENOENT, "/secret")) == os.strerror(errno.ENOENT)
 
-    @pytest.mark.parametrize(("number", "winerror"), [(10061, 10061), (10061, None), (errno.ENOENT, 3)])
+    @pytest.mark.parametrize(("number", "winerror"), [(10061, 10061), (10000, None), (errno.ENOENT, 3)])
     def test_windows_explains_its_own_numbers(self, windows: FakeWindows, number: int, winerror: int | None) -> None:
         """os.strerror() says "Unknown error" to a Winsock number."""
         error = OSError(number, "another text")
