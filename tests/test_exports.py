@@ -31,6 +31,16 @@ def test_the_public_names_are_these() -> None:
     assert all(hasattr(requests_bearer_env, name) for name in NAMES)
 
 
+def test_a_lazy_name_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``dir()`` lists it before; on first access ``__getattr__`` imports it, and the second finds it in the module."""
+    monkeypatch.delattr(requests_bearer_env, "command")
+    assert set(requests_bearer_env.__all__) <= set(dir(requests_bearer_env))
+    assert requests_bearer_env.command is command
+    assert vars(requests_bearer_env)["command"] is command
+    with pytest.raises(AttributeError, match=r"^module 'requests_bearer_env' has no attribute 'nothing'$"):
+        _ = requests_bearer_env.nothing
+
+
 def test_the_doctors_public_names_are_these() -> None:
     """`diagnose`, and what it returns."""
     assert doctor.__all__ == ["Check", "Status", "diagnose"]

@@ -121,10 +121,3 @@ def test_importing_it_loads_what_a_request_needs() -> None:
     assert not {f"requests_bearer_env.{room}" for room in late} & loaded
     assert not {"argparse", "ctypes", "subprocess", "trustme", "http.server", "unicodedata"} & loaded
     assert {"requests_bearer_env.mounts", "requests_bearer_env.sources.command"} <= by_name
-
-
-def test_lazy_names_are_listed() -> None:
-    """``dir()`` has them before they are loaded."""
-    assert set(requests_bearer_env.__all__) <= set(dir(requests_bearer_env))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = requests_bearer_env.nothing

@@ -719,3 +719,30 @@ def test_demo_that_fails_says_why(
     monkeypatch.setattr(demo, "run", run_demo)
     assert main(["demo"]) == status
     assert capsys.readouterr() == ("", words)
+
+
+@pytest.mark.parametrize("port", ["0", "65535", "123456", "-1", "x", "²", ""])
+def test_port_is_the_number_of_a_port(port: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    """The demo takes two neighbouring ports, so 65535 is too large."""
+    monkeypatch.setattr(demo, "serve", pytest.fail)
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "--serve", f"--port={port}"])
+    assert caught.value.code == 2
+    assert "argument --port: is not a number from 1 to 65534" in capsys.readouterr().err
+
+
+def test_largest_port_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo gets the port as a number, or None for free ports."""
+    ports: list[int | None] = []
+    monkeypatch.setattr(demo, "serve", ports.append)
+    assert main(["demo", "--serve", "--port", "65534"]) == 0
+    assert main(["demo", "--serve"]) == 0
+    assert ports == [65534, None]
+
+
+def test_port_needs_serve(capsys: Capture) -> None:
+    """The steps of the demo take free ports."""
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "--port", "5000"])
+    assert caught.value.code == 2
+    assert "error: --port needs --serve" in capsys.readouterr().err

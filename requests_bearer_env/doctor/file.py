@@ -211,7 +211,7 @@ def _find_mount_source(path: str) -> str:
             lines = [line.split(" ") for line in file]
     except OSError:  # only Linux has this file
         return ""
-    roots = [_unescape(fields[3]) for fields in lines if len(fields) > 5 and _unescape(fields[4]) == path]
+    roots = [_unescape(fields[3]) for fields in lines if len(fields) > 4 and _unescape(fields[4]) == path]
     return roots[-1] if roots else ""  # a later mount hides an earlier one
 
 

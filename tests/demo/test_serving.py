@@ -18,7 +18,6 @@ from typing import NoReturn
 import pytest
 import requests
 
-from requests_bearer_env import demo
 from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo import serving
 from requests_bearer_env.demo.serving import CMD, POSIX, POWERSHELL, Shell, Site
@@ -308,30 +307,3 @@ def test_a_port_that_is_taken_is_an_error(taken: int, capsys: Capture) -> None:
     assert err.endswith("): choose another with --port\n")
     with serving.running(port):
         pass
-
-
-@pytest.mark.usefixtures("_interrupted_at_once")
-@pytest.mark.parametrize("port", ["0", "65535", "123456", "-1", "x", "²", ""])
-def test_a_port_is_a_number_of_a_port(port: str, capsys: Capture) -> None:
-    """Of two neighbouring ones, so 65535 is too large."""
-    with pytest.raises(SystemExit) as caught:
-        main(["demo", "--serve", f"--port={port}"])
-    assert caught.value.code == 2
-    assert "argument --port: is not a number from 1 to 65534" in capsys.readouterr().err
-
-
-def test_the_largest_port_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a number."""
-    ports: list[int | None] = []
-    monkeypatch.setattr(demo, "serve", ports.append)
-    assert main(["demo", "--serve", "--port", "65534"]) == 0
-    assert main(["demo", "--serve"]) == 0
-    assert ports == [65534, None]
-
-
-def test_a_port_needs_serve(capsys: Capture) -> None:
-    """The steps take free ports."""
-    with pytest.raises(SystemExit) as caught:
-        main(["demo", "--port", "5000"])
-    assert caught.value.code == 2
-    assert "error: --port needs --serve" in capsys.readouterr().err

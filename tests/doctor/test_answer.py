@@ -497,6 +497,7 @@ def test_challenge_of_a_403_names_the_scope() -> None:
         ({"error": {"code": "401", "message": "Access denied"}}, "Access denied"),
         ({"errors": [{"detail": "no"}, {"detail": "other"}]}, "no"),
         ([{"message": "in an array"}], "in an array"),
+        ({"error": {"error": {"error": {"error": "deep"}}}}, "deep"),
         ({"detail": "two\nlines\x1b[31m"}, "two lines?[31m"),
         ({"detail": "密钥无效"}, "?"),
         ({"detail": "x" * 300}, "x" * 200 + "..."),
@@ -640,6 +641,12 @@ NOWHERE = (
             "http://b.example/v1, where requests drops the key",
             "correct the URL, or ask the server's owner",
         ),
+        (
+            "https://tgw.local:65535/",
+            "warn",
+            "https://tgw.local:65535/, where requests drops the key",
+            "use that URL itself, if the key belongs there",
+        ),
         *(
             (
                 f"https://tgw.local{path}",
@@ -689,6 +696,16 @@ def test_redirect_to_a_named_host_keeps_the_key() -> None:
     auth = BearerEnvAuth("TGW_API_KEY", hosts=["tgw.local", "b.example"])
     where = "it redirects to https://b.example/, where the key is sent if the server asks for it"
     assert redirected("https://b.example/", auth) == ("warn", where, "use that URL itself")
+
+
+def test_redirect_to_a_named_host_over_http() -> None:
+    """A key that requests has dropped is sent again over https only."""
+    auth = BearerEnvAuth("TGW_API_KEY", hosts=["tgw.local", "b.example"], allow_http="b.example")
+    assert redirected("http://b.example/", auth) == (
+        "warn",
+        "it redirects to http://b.example/, where requests drops the key",
+        "use that URL itself, if the key belongs there",
+    )
 
 
 def test_no_remedy_names_a_refused_url() -> None:

@@ -235,12 +235,14 @@ def test_mount_that_is_never_updated_warns(root: str, words: str, key_file: KeyF
     """A bind mount of one file keeps the file that existed when the container started."""
     path = key_file("my key", mode=0o600)
     escaped = str(path).replace(" ", "\\040")
-    Path(file._MOUNTINFO).write_text(
-        "21 1 0:20 / / rw - ext4 /dev/sda rw\n"
-        f"34 21 0:30 /..2026_01_01_00_00_00.1/old {escaped} rw - tmpfs tmpfs rw\n"
-        f"35 21 0:31 {root} {escaped} rw,relatime shared:1 - tmpfs tmpfs rw\n"
-        "broken\n"
-    )
+    Path(file._MOUNTINFO).write_bytes(b"20 1 0:19 / /mnt/\xff rw - ext4 /dev/sdb rw\n")  # a path has any bytes
+    with Path(file._MOUNTINFO).open("a", encoding="utf-8") as mountinfo:
+        mountinfo.write(
+            "21 1 0:20 / / rw - ext4 /dev/sda rw\n"
+            f"34 21 0:30 /..2026_01_01_00_00_00.1/old {escaped} rw - tmpfs tmpfs rw\n"
+            f"35 21 0:31 {root} {escaped} rw,relatime shared:1 - tmpfs tmpfs rw\n"
+            "four fields and broken\n"
+        )
     detail = f"{path}: mode 0600, unchanged for 0 s" + (f"; {words}" if words else "")
     remedy = {DELETED: RECREATE, SUBPATH: MOUNT_ALL, "": ""}[words]
     assert line_about(path) == ("file", "warn" if words else "ok", detail, remedy)
@@ -324,7 +326,7 @@ def test_closed_directory_names_its_owner(
     closed = tmp_path / "secrets"
     closed.chmod(0o700)
     close_to_stat(path, monkeypatch)
-    monkeypatch.setattr(os, "access", lambda name, _: not name.startswith(str(closed)))
+    monkeypatch.setattr(os, "access", lambda name, mode: mode == os.X_OK and not name.startswith(str(closed)))
     monkeypatch.setattr("pwd.getpwuid", owner_names(closed.stat().st_uid))
     detail = (
         f"{path}: the directory {closed} belongs to user keeper with mode 0700, and this process runs as user 3999999"
@@ -334,6 +336,21 @@ def test_closed_directory_names_its_owner(
     assert check_file(str(path), 90, readable=False) is None
     monkeypatch.setattr(platforms, "WINDOWS", True)
     assert check_file(str(path), 90, readable=False) is None
+
+
+@pytest.mark.posix("paths with slashes")
+def test_directories_begin_with_the_root() -> None:
+    """The file itself is not among them."""
+    assert list(file._directories("/srv/app/key")) == ["/", "/srv", "/srv/app"]
+
+
+@pytest.mark.posix("users with numbers")
+@pytest.mark.parametrize(("user", "owner"), [(0, True), (5, True), (1, False)])
+def test_root_counts_as_the_owner(user: int, owner: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may change the mode of any file."""
+    status: Any = SimpleNamespace(st_uid=5)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    assert file._is_owner(status) is owner
 
 
 def close_to_stat(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,6 +270,7 @@ def test_expired_certificate_fails(serve: Serve) -> None:
     [
         (("elsewhere.example",), "localhost", "elsewhere.example"),
         (("localhost",), "127.0.0.1", "localhost"),
+        (("a.example", "b.example", "c.example"), "localhost", "a.example, b.example, c.example"),
         (
             ("a.example", "b.example", "c.example", "d.example"),
             "localhost",

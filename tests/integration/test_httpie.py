@@ -215,13 +215,12 @@ def test_the_plugin_makes_the_auth(
 ) -> None:
     """Each form of ``-a``, in this process, as HTTPie makes the auth."""
     monkeypatch.chdir(tmp_path)
-    Path("key").write_text(KEY)
+    Path("k").write_text(KEY)
     monkeypatch.setenv("BEARER_TOKEN", KEY)
     made = plugin()
-    made.raw_auth = {"NAME": key_env, "@PATH": "@key", None: None}[raw]
-    assert (
-        requests.Request("GET", "https://api.example/", auth=made.get_auth()).prepare().headers["Authorization"] == OLD
-    )
+    made.raw_auth = {"NAME": key_env, "@PATH": "@k", None: None}[raw]
+    url = "http://localhost/" if plugin is BearerEnvLocalPlugin else "https://api.example/"
+    assert requests.Request("GET", url, auth=made.get_auth()).prepare().headers["Authorization"] == OLD
 
 
 @pytest.mark.parametrize("raw", [KEY, "@"])
