@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requests_bearer_env.cleaning import proxy_address, replace_unprintable, sanitize, sanitize_url
+from requests_bearer_env.cleaning import is_harmless, proxy_address, replace_unprintable, sanitize, sanitize_url
 from requests_bearer_env.credential import Credential
 from tests.helpers import KEY, OTHER_KEY
 
@@ -158,3 +158,19 @@ def test_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
 def test_proxy_is_shown_without_its_password(proxy: str, shown: str) -> None:
     """Only host and port are shown."""
     assert proxy_address(proxy) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("/v1/models?x=1", True),
+        ("x" * 2048, True),
+        ("x" * 2049, False),
+        ("two\nlines", False),
+        ("/modèles", False),
+        (f"/{KEY[:20]}", False),
+    ],
+)
+def test_what_may_be_shown_in_full(text: str, harmless: bool) -> None:
+    """One line of printable ASCII may, if it was examined to its end and has no piece of the key."""
+    assert is_harmless(text, CREDENTIAL) is harmless
