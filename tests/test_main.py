@@ -388,6 +388,13 @@ def test_several_hosts_can_be_named(option: str, form: str, serve: Serve, capsys
     assert "request  GET answered 200" in capsys.readouterr().out
 
 
+def test_only_hosts_take_wildcards(capsys: Capture) -> None:
+    """Plain HTTP is allowed to named hosts only."""
+    assert main(["check", "--env", "TGW_API_KEY", "--host", "*.tgw.example"]) == 0
+    capsys.readouterr()
+    assert "--allow-http item 1 " in usage_error(capsys, "--env", "TGW_API_KEY", "--allow-http", "*.tgw.example")
+
+
 @pytest.mark.parametrize("option", ["--host", "--allow-http"])
 @pytest.mark.parametrize("hosts", ["localhost", "a.example localhost"])
 def test_url_after_hosts_is_the_url(option: str, hosts: str, serve: Serve, capsys: Capture) -> None:
