@@ -574,8 +574,15 @@ options:
   --version               show program's version number and exit
 """
 
+DEMO = """
+options:
+  -h, --help   show this help message and exit
+  --serve      keep the server up, and print what to try on it
+  --port PORT  with --serve: for http; https gets the next one (default: free ones)
+"""
 
-@pytest.mark.parametrize(("argv", "text"), [([], COMMANDS), (["check"], HELP)])
+
+@pytest.mark.parametrize(("argv", "text"), [([], COMMANDS), (["check"], HELP), (["demo"], DEMO)])
 def test_help_is_complete(argv: list[str], text: str, capsys: Capture) -> None:
     """--help has every option with its default, and the exit statuses; argparse decides where lines break."""
     with pytest.raises(SystemExit) as caught:
