@@ -74,6 +74,7 @@ class FakeWindows:
         self.console = False
         self.console_mode: int | None = None
         self.descriptor: int | None = None
+        self.descriptors: list[tuple[int, int]] = []
         self.ended: list[tuple[int | None, int]] = []
         self.freed: list[Any] = []
         self.handle = 21
@@ -109,6 +110,7 @@ class FakeWindows:
         return 100 + descriptor
 
     def open_osfhandle(self, handle: int, flags: int) -> int:
+        self.descriptors.append((handle, flags))
         if self.descriptor is None:
             raise OSError(errno.EMFILE, "too many")
         return self.descriptor
@@ -178,6 +180,8 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> FakeWindows:
     monkeypatch.setattr(ctypes, "get_last_error", lambda: 32, raising=False)
     monkeypatch.setattr(ctypes, "FormatError", "Text of {}. \r\n".format, raising=False)
     monkeypatch.setattr(subprocess, "CREATE_NO_WINDOW", 0x0800_0000, raising=False)
+    monkeypatch.setattr(os, "O_BINARY", 0x8000, raising=False)
+    monkeypatch.setattr(os, "O_NOINHERIT", 0x0080, raising=False)
     return fake
 
 
@@ -508,6 +512,7 @@ class TestOpenToRead:
         windows.descriptor = 5
         assert platforms.open_to_read("key") == 5
         assert windows.opened == [("key", 0x8000_0000, 7, None, 3, 0, None, True)]
+        assert windows.descriptors == [(21, 0x8080)]
         assert windows.closed == []
 
     def test_windows_reports_a_failed_open(self, windows: FakeWindows) -> None:

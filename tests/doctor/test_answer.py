@@ -503,6 +503,7 @@ def test_challenge_of_a_403_names_the_scope() -> None:
         ({"detail": "x" * 300}, "x" * 200 + "..."),
         (b'{"message": "It \\"is\\" cut off", "documentation": "https://', 'It "is" cut off'),
         (b'  [{"a": {"detail": "cut off"}, "b": ', "cut off"),
+        (b'{"detail": "two\nlines", "b": ', "two lines"),
     ],
 )
 def test_body_is_the_reason(body: object, said: str) -> None:

@@ -511,6 +511,20 @@ class TestFile:
             authorized(BearerEnvAuth(file=tmp_path / "key"))
         assert sum(read) == 16385
 
+    def test_a_key_takes_one_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another program may rewrite the file between two of them."""
+        (tmp_path / "key").write_text(KEY)
+        read: list[int] = []
+        real = os.read
+
+        def spy(descriptor: int, length: int) -> bytes:
+            read.append(length)
+            return real(descriptor, length)
+
+        monkeypatch.setattr("os.read", spy)
+        assert authorized(BearerEnvAuth(file=tmp_path / "key")) == OLD
+        assert read == [16385]
+
     def test_a_file_in_parts_is_read_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A network file system may return fewer bytes than were asked for."""
         (tmp_path / "key").write_text(KEY)
