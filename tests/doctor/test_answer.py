@@ -291,6 +291,7 @@ def test_refresh_on_names_a_refusal() -> None:
         "GET answered 403 Forbidden with the key and 401 Unauthorized without it: "
         "the server reads the key, and refuses the key or what it is used for"
     )
+    assert explained(UNAUTHORIZED, answer(500), refresh_on=(403,)) == explained(UNAUTHORIZED, answer(500))
 
 
 # A 2xx that is no success

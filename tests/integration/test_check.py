@@ -602,8 +602,9 @@ REFUSED = "GET answered 401 Unauthorized with and without the key: the server do
 
 
 @pytest.mark.parametrize("status", [200, 302, 401])
-def test_endless_body_takes_no_time(status: int, serve: Serve) -> None:
+def test_endless_body_takes_no_time(status: int, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most 2 KiB of a body are read, whether the key was sent or not."""
+    monkeypatch.setattr("requests_bearer_env.doctor.request._BODY_TIMEOUT", 10)
     server = serve(always(status, repeat(b"x" * 1000), Location="/"))
     start = time.monotonic()
     assert checked(server.url(), timeout=20)["request"].detail.startswith(f"GET answered {status} ")

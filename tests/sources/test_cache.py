@@ -541,6 +541,19 @@ class TestFork:
 
         assert in_child(drawn_anew)
 
+    def test_the_time_of_refresh_is_drawn_once(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A read leaves a usable key as it is, in the parent and in a child."""
+        auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
+        (source,) = auth.sources.each
+        assert isinstance(source, CachedProviderSource)
+        for process in (cache_module._process, object()):
+            monkeypatch.setattr(cache_module, "_process", process)
+            auth.credential()
+            entry = source._entry
+            assert entry is not None
+            auth.credential()
+            assert source._entry is entry
+
     def test_the_cached_key_is_inherited(self) -> None:
         """A worker process need not ask for the key that its parent has."""
         vault = Vault(KEY)
