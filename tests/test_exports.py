@@ -55,6 +55,7 @@ def test_the_doctors_public_names_are_these() -> None:
         ),
         (MountedAuth, "(mounts)"),
         (command, "(argv, *, timeout=30, first_line=False)"),
+        (doctor.diagnose, "(auth, url=None, *, method='GET', timeout=10, max_age=90)"),
     ],
 )
 def test_the_arguments_are_these(called: Callable[..., object], signature: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from contextlib import closing
 from os.path import isdir
 from typing import TYPE_CHECKING, Any, cast
 
@@ -100,19 +99,21 @@ def _make_context(verify: bool | str) -> ssl.SSLContext:
 def _fetch_expiry(origin: Origin, context: ssl.SSLContext | None, timeout: float) -> float | None:
     """Connect, and return when the certificate expires, in seconds since 1970; None without TLS."""
     if context is None:
-        with closing(socket.create_connection((origin.host.strip("[]"), origin.port), timeout)):
+        with _connect(origin, timeout):
             return None
     return ssl.cert_time_to_seconds(_fetch_certificate(origin, context, timeout)["notAfter"])
 
 
 def _fetch_certificate(origin: Origin, context: ssl.SSLContext, timeout: float) -> dict[str, Any]:
     """Connect, and return the server's certificate."""
-    host = origin.host.strip("[]")
-    with (
-        socket.create_connection((host, origin.port), timeout) as connection,
-        context.wrap_socket(connection, server_hostname=host.rstrip(".")) as tls,
-    ):
+    name = origin.host.strip("[]").rstrip(".")
+    with _connect(origin, timeout) as connection, context.wrap_socket(connection, server_hostname=name) as tls:
         return cast("dict[str, Any]", tls.getpeercert())
+
+
+def _connect(origin: Origin, timeout: float) -> socket.socket:
+    """Connect to a host and port."""
+    return socket.create_connection((origin.host.strip("[]"), origin.port), timeout)
 
 
 def _explain_mismatch(

@@ -129,17 +129,15 @@ class Command:
         """
         deadline = time.monotonic() + self.timeout
         pause = _FIRST_PAUSE
-        closed = False
         while True:
             # Poll before reading the pipe, or output that the program writes just before it ends would be lost.
             status = platforms.exit_status(process)
-            chunk = b"" if closed else platforms.read_available(pipe)
+            chunk = platforms.read_available(pipe)
             if chunk:
                 output += chunk
                 if len(output) > MAX_BYTES:
                     return f"printed more than {MAX_BYTES} bytes"
                 continue
-            closed = chunk is not None  # b"": the program has closed the pipe; None: the pipe is empty now
             if status is not None:
                 break
             left = deadline - time.monotonic()
