@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 #: A number of seconds or days from this on is rejected, because it is a mistake and may overflow a timer.
 _LARGEST = 1e8
 
+#: The text of the verdict if the checks before the request failed.
+_NOT_SENT = "no request was sent"
+
 _METHOD = re.compile(r"[A-Za-z]+", re.ASCII)
 
 
@@ -136,12 +139,12 @@ def _examine(
     prepared = None if url is None else prepared_url(url)
     if url is not None and prepared is None:
         yield Check("url", "fail", "requests cannot parse the URL", "write it as https://host/path")
-        return "no request was sent"
+        return _NOT_SENT
     try:
         key_auth = _find_key_auth(auth, prepared)
     except BearerAuthError as error:
         yield failed_check("key", error, wording)
-        return "no request was sent"
+        return _NOT_SENT
     found = find_key(key_auth.sources.each, wording)
     yield found.check
     credential = found.credential
@@ -209,13 +212,13 @@ def _examine_network(
         key_auth.destination.check(prepared)
     except BearerAuthError as error:
         yield failed_check("url", error, wording)
-        return "no request was sent"
+        return _NOT_SENT
     settings = environment_settings(prepared)
     proxy = select_proxy(prepared, settings["proxies"])
     keys = [] if credential is None else [credential]
     reached = check_url(prepared, settings["verify"], proxy, budget, keys, wording)
     yield reached
-    verdict, accepted = "no request was sent", False
+    verdict, accepted = _NOT_SENT, False
     if keys and reached.status != "fail":
         try:
             answer = send(request.url, method, auth, settings, budget)

@@ -422,6 +422,17 @@ def test_unknown_authority_fails(name: str, serve: Serve, tmp_path: Path, monkey
     assert remedy.startswith("add the CA's certificate there; " if name else "name the file of a private CA in ")
 
 
+def test_bundle_is_named_behind_a_proxy(
+    serve: Serve, tunnel: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the request is the first to see the server's certificate."""
+    monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    line = checked(serve(keyed(KEY)).url())["request"]
+    assert line.status == "fail"
+    assert line.detail.endswith(f"an issuer that requests does not trust{only_cas_in()}")
+
+
 def test_directory_of_authorities_is_one(
     serve: Serve, ca: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,7 +450,7 @@ def test_directory_of_authorities_is_one(
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("missing.pem", os.strerror(2)), ("empty.pem", "it holds no certificate")]
+    ("name", "reason"), [("key=missing.pem", os.strerror(2)), ("empty.pem", "it holds no certificate")]
 )
 def test_unusable_bundle_fails(
     name: str, reason: str, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -542,6 +553,38 @@ def test_port_without_tls_fails(raw: RawServe) -> None:
     assert unreached(target) == ("the port answers, but not with TLS", remedy.format("allow_http=['localhost']"))
     lines = {check.name: check for check in examine(BearerEnvAuth("TGW_API_KEY"), target, wording=COMMAND_LINE)}
     assert lines["url"].remedy == remedy.format("--allow-http localhost")
+
+
+def test_address_without_tls_has_no_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--allow-http takes an IPv6 address without them."""
+    error = ssl.SSLError(1, "no TLS")
+    error.reason = "WRONG_VERSION_NUMBER"
+
+    def connect(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    lines = {
+        check.name: check for check in examine(BearerEnvAuth("TGW_API_KEY"), "https://[::1]/", wording=COMMAND_LINE)
+    }
+    assert lines["url"].remedy.endswith(" http://, --allow-http ::1")
+
+
+def test_remedies_name_command_line_options(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the answer, and of a key that vanishes before the request."""
+    monkeypatch.setenv("BEARER_TOKEN", KEY)
+    target = serve(always(405, Allow="POST")).url()
+    lines = {check.name: check for check in examine(BearerEnvAuth(), target, wording=COMMAND_LINE)}
+    assert lines["request"].remedy.endswith("try --method POST")
+
+    def vanish(*_: Any) -> Any:
+        monkeypatch.delenv("BEARER_TOKEN")
+        return BearerEnvAuth().credential()
+
+    monkeypatch.setattr("requests_bearer_env.doctor.examination.send", vanish)
+    lines = {check.name: check for check in examine(BearerEnvAuth(), target, wording=COMMAND_LINE)}
+    assert lines["request"].remedy.startswith("name another variable with --env NAME")
+    assert lines["verdict"].detail == "no request was sent; failed: request"
 
 
 def test_plain_http_is_refused(serve: Serve) -> None:
@@ -870,9 +913,14 @@ def test_broken_netrc_warns(text: bytes, serve: Serve, home: Path) -> None:
 
 
 @pytest.mark.posix("named pipes")
-def test_netrc_that_is_a_pipe_is_not_opened(serve: Serve, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", [".netrc", "_netrc", "given"])
+def test_netrc_that_is_a_pipe_is_not_opened(
+    name: str, serve: Serve, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reading it would wait for a writer, which may never come."""
-    os.mkfifo(home / ".netrc")
+    os.mkfifo(home / name)
+    if name == "given":
+        monkeypatch.setenv("NETRC", "~/given")
     monkeypatch.setattr("requests_bearer_env.doctor.environment.get_netrc_auth", pytest.fail)
     assert checked(serve(keyed(KEY)).url())["netrc"].detail == "the netrc file cannot be read"
 
