@@ -764,7 +764,7 @@ def test_the_shells_of_windows_interpret_nothing(
     assert message.endswith(" check --env K " + shown.format(url=f"https://tgw.example{path}"))
 
 
-def test_a_file_that_windows_cannot_quote_is_not_in_a_command(
+def test_a_file_that_windows_cannot_quote(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """diagnose() takes the auth itself."""

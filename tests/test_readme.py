@@ -539,7 +539,7 @@ def test_auth_in_a_header_looks_as_shown() -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_error_that_is_read_as_an_answer_looks_as_shown(name: str) -> None:
+def test_error_read_as_an_answer_looks_as_shown(name: str) -> None:
     """The script as tutorials have it does not look at the status."""
     (tutorial,) = (block.code for block in blocks(name, "python") if "API_KEY = " in block.code)
     wrong = tutorial.replace(TUTORIAL_KEY, "wrong")

@@ -298,7 +298,7 @@ def test_unreadable_file_names_its_owner(key_file: KeyFile, other_user: None, mo
 
 
 @pytest.mark.posix("symbolic links")
-def test_unreadable_file_of_kubernetes_has_its_remedy(
+def test_unreadable_kubernetes_file_has_its_remedy(
     key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A volume with defaultMode: 0400 is root's alone, unless fsGroup gives it to a group of the container's user."""
