@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from requests_bearer_env.errors import BearerAuthError
@@ -54,8 +55,8 @@ def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
         except BearerAuthError as error:
             return KeyFound(failed_check("key", error, wording), file=_file_source(source))
         if reading.credential is not None:
-            others = _find_other_keys(sources[number:], reading.credential)
-            check = _describe_key(source, reading, reading.credential, others, wording)
+            other = _find_other_key(sources[number:], reading.credential)
+            check = _describe_key(source, reading, reading.credential, other, wording)
             return KeyFound(check, reading.credential, _file_source(source))
         readings.append(reading)
     detail, remedy = explain_missing(sources, readings)
@@ -80,35 +81,30 @@ def _explain_home(source: Source) -> str:
     return f"; {tilde[0]} is {home} here" if tilde and home != tilde[0] else ""
 
 
-def _find_other_keys(sources: Sequence[Source], credential: Credential) -> list[str]:
-    """Return the names of sources that have another key; no provider is called.
+def _find_other_key(sources: Sequence[Source], credential: Credential) -> str:
+    """Return the name of the first source that has another key; "" if there is none. No provider is called.
 
     Args:
         sources: The sources after the one whose key is used, which a request does not read.
         credential: The key that is used.
     """
-    found: list[str] = []
     for source in sources:
         if isinstance(source, (EnvSource, FileSource)):
-            try:
+            with suppress(BearerAuthError):  # a request does not read this source, so its failure does no harm
                 reading = source.read()
-            except BearerAuthError:
-                continue  # a request does not read this source, so its failure does no harm
-            if reading.credential not in (None, credential):
-                found.append(reading.where)
-    return found
+                if reading.credential not in (None, credential):
+                    return reading.where
+    return ""
 
 
-def _describe_key(
-    source: Source, reading: Reading, credential: Credential, others: list[str], wording: Wording
-) -> Check:
+def _describe_key(source: Source, reading: Reading, credential: Credential, other: str, wording: Wording) -> Check:
     """Return the check for a key that was found.
 
     Args:
         source: The source that had the key.
         reading: What the source returned.
         credential: The header's value.
-        others: The names of the sources that have another key.
+        other: The name of a source that has another key; "" if there is none.
         wording: The names of the options in the remedy.
     """
     length = credential.key_length
@@ -122,9 +118,9 @@ def _describe_key(
     if mistake is not None:
         detail += f"; it {mistake.problem}"
         remedies.append(fill_in_options(mistake.remedy, wording))
-    if others:  # `source` is a variable, because only a provider can follow a file, and no provider is called
+    if other:  # `source` is a variable, because only a provider can follow a file, and no provider is called
         variable = source.options()["env"] + ("" if _file_source(source) is None else "_FILE")
-        detail += f"; another key is in {' and '.join(others)}, which is not used"
+        detail += f"; another key is in {other}, which is not used"
         remedies.append(f"if the other key is the newer one, unset {variable}")
     return Check("key", "warn" if remedies else "ok", detail, "; ".join(remedies))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from requests.auth import HTTPBasicAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
-from requests_bearer_env.doctor import Check, diagnose
+from requests_bearer_env.doctor import Check, diagnose, examination
 from requests_bearer_env.doctor.examination import examine
 from requests_bearer_env.errors import COMMAND_LINE
 from tests.helpers import KEY, jwt
@@ -74,6 +75,27 @@ def test_control_characters_in_a_path_are_hidden(tmp_path: Path) -> None:
     checks = diagnose(BearerEnvAuth(file=path))
     assert checks[0].detail.startswith(f"file {tmp_path}/my key??: ")
     assert checks[2].remedy == f"make it readable by its owner only: chmod 600 '{tmp_path}/my key??'"
+
+
+@pytest.mark.parametrize(("text", "readable"), [(KEY, True), (f"'{KEY}'", False)])
+def test_file_without_a_usable_key(text: str, readable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line about the file depends on whether the key could be read."""
+    path = tmp_path / "key"
+    path.write_text(text)
+    seen: list[object] = []
+
+    def check_file(*_: Any, readable: bool, **__: Any) -> None:
+        seen.append(readable)
+
+    monkeypatch.setattr(examination, "check_file", check_file)
+    diagnose(BearerEnvAuth(file=path))
+    assert seen == [readable]
+
+
+def test_defaults_are_those_of_diagnose() -> None:
+    """The help of the command line has the same, which its test pins."""
+    ours, public = (inspect.signature(function).parameters for function in (examination.examine, diagnose))
+    assert {name: ours[name].default for name in public} == {name: public[name].default for name in public}
 
 
 def test_lines_come_one_by_one() -> None:

@@ -196,12 +196,22 @@ def test_another_key_in_a_later_file_warns(tmp_path: Path, monkeypatch: pytest.M
     assert check.remedy == "if the other key is the newer one, unset TGW_API_KEY_FILE"
 
 
+def test_two_problems_of_a_key_have_two_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A placeholder was left in the variable, and the key is in the file."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    monkeypatch.setenv("TGW_API_KEY", "changeme")
+    remedies = found(BearerEnvAuth("TGW_API_KEY", file=path)).check.remedy.split("; ")
+    assert remedies[0] == "store the real key"
+    assert remedies[-1] == "if the other key is the newer one, unset TGW_API_KEY"
+
+
 @pytest.mark.parametrize("text", [KEY, f"{KEY}\n", "", '"quoted"'])
 def test_later_source_without_another_key_is_ok(text: str, key_env: str, tmp_path: Path) -> None:
-    """The same key, a blank file or an invalid key in a later source is not reported."""
+    """The same key, a blank file or an invalid key in a later source is not reported; a provider is not called."""
     path = tmp_path / "key"
     path.write_text(text)
-    assert found(BearerEnvAuth(key_env, file=path)).check.status == "ok"
+    assert found(BearerEnvAuth(key_env, file=path, provider=pytest.fail)).check.status == "ok"
 
 
 # The .env file

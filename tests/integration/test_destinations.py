@@ -23,6 +23,7 @@ from tests.helpers import (
     Proxy,
     Serve,
     Vault,
+    always,
     authorizations,
     keyed,
     netrc,
@@ -96,6 +97,13 @@ class TestRedirect:
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600, hosts=[HERE, THERE])
         assert session.get(here.url(host=HERE), auth=auth).status_code == 200
         assert authorizations(there) == [None, OLD, NEW]
+
+    def test_a_named_host_gets_two_keys_at_most(self, serve: Serve, session: requests.Session) -> None:
+        """The provider may return another key at each call, and the server may refuse each of them."""
+        here, there = redirecting(serve, always(401))
+        auth = BearerEnvAuth(provider=Vault(*(f"key-{number}" for number in range(9))), hosts=[HERE, THERE])
+        assert session.get(here.url(host=HERE), auth=auth).status_code == 401
+        assert authorizations(there) == [None, "Bearer key-1", "Bearer key-2"]
 
     @pytest.mark.parametrize(("accepted", "status"), [(KEY, 200), ("another", 401)])
     def test_a_named_host_gets_the_key_once(
