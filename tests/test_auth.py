@@ -121,7 +121,7 @@ class TestObject:
             "hosts=['a.example'], allow_http=['localhost'])"
         )
         assert repr(BearerEnvAuth()) == "BearerEnvAuth(env=BEARER_TOKEN)"
-        assert repr(BearerEnvAuth(refresh_on=[403, 401])) == "BearerEnvAuth(env=BEARER_TOKEN, refresh_on=[401, 403])"
+        assert repr(BearerEnvAuth(refresh_on=[599, 400])) == "BearerEnvAuth(env=BEARER_TOKEN, refresh_on=[400, 599])"
 
     def test_an_object_without_init_has_a_repr(self) -> None:
         """A traceback printer may call repr on an object whose constructor has failed."""
