@@ -674,6 +674,7 @@ def test_closed_pipe_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: Captur
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_exit_status_is_enough(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """pythonw.exe has neither standard output nor standard error."""
+    monkeypatch.delenv("COLUMNS")
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["check", "--env", "TGW_API_KEY", *arguments]) == 0
@@ -756,13 +757,14 @@ def test_port_is_the_number_of_a_port(port: str, monkeypatch: pytest.MonkeyPatch
     assert "argument --port: is not a number from 1 to 65534" in capsys.readouterr().err
 
 
-def test_largest_port_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo gets the port as a number, or None for free ports."""
     ports: list[int | None] = []
     monkeypatch.setattr(demo, "serve", ports.append)
     assert main(["demo", "--serve", "--port", "65534"]) == 0
+    assert main(["demo", "--serve", "--port", "1"]) == 0
     assert main(["demo", "--serve"]) == 0
-    assert ports == [65534, None]
+    assert ports == [65534, 1, None]
 
 
 def test_port_needs_serve(capsys: Capture) -> None:

@@ -336,6 +336,7 @@ def test_web_page_warns(page: Answer) -> None:
         ({"error": {"message": "no"}}, '; it says "no"'),
         ({"errors": [{"message": "no"}]}, '; it says "no"'),
         ({"error": 1}, ""),
+        (b'{"ok": false, "text": "two\nlines"}', ""),
     ],
 )
 def test_json_with_an_error_warns(body: object, reason: str) -> None:

@@ -92,6 +92,17 @@ def test_file_without_a_usable_key(text: str, readable: bool, tmp_path: Path, mo
     assert seen == [readable]
 
 
+@pytest.mark.parametrize(("days", "status"), [(89.5, "ok"), (90.5, "warn")])
+def test_a_key_may_be_90_days_old(days: float, status: str, tmp_path: Path) -> None:
+    """This is the age if the caller gives none."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    path.chmod(0o600)
+    changed = time.time() - days * 86400
+    os.utime(path, (changed, changed))
+    assert [check.status for check in diagnose(BearerEnvAuth(file=path)) if check.name == "file"] == [status]
+
+
 def test_defaults_are_those_of_diagnose() -> None:
     """The help of the command line has the same, which its test pins."""
     ours, public = (inspect.signature(function).parameters for function in (examination.examine, diagnose))

@@ -87,6 +87,11 @@ def test_truncated_signature_warns(algorithm: str, size: int) -> None:
         assert checked(jwt({}, header, signature)) == ("jwt", "warn", detail, COPY_AGAIN)
 
 
+def test_rsa_signature_of_512_bits_warns() -> None:
+    """No issuer has an RSA key of that size, so the signature is half of a longer one."""
+    assert checked(jwt({}, {"alg": "RS256"}, encoded(b"s" * 64))).status == "warn"
+
+
 @pytest.mark.parametrize("header", [{}, {"alg": "none"}, {"alg": 7}, {"alg": "X"}, {"alg": "ES256K"}])
 def test_signature_of_another_kind_is_ok(header: object) -> None:
     """The length of an unknown algorithm's signature is unknown."""

@@ -285,6 +285,15 @@ def test_certificate_for_another_host_names_it(names: tuple[str, ...], host: str
     assert remedy == "use a name that it is for, or have a certificate issued for this one"
 
 
+def test_certificate_with_the_key_in_a_name(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner of the server may know the key, but the readers of the report may not."""
+    key = "abcdefghijklmnopqrstuvwxyz0123456789"
+    monkeypatch.setenv("TGW_API_KEY", key)
+    detail = unreached(serve(keyed(key), names=(f"{key}.example",)).url())[0]
+    assert detail.startswith("the server's certificate is for ")
+    assert key not in detail
+
+
 class Made(NamedTuple):
     """A certificate that trustme would not make."""
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -130,6 +131,21 @@ class TestOutput:
 
         monkeypatch.setattr(platforms, "exit_status", exit_status)
         assert command(LATE)().strip() == b"abc"
+
+    def test_a_program_may_take_all_of_its_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is killed at the end of the timeout, not some time before."""
+        now = [0.0]
+
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+
+        def exit_status(process: subprocess.Popen[bytes]) -> int | None:
+            return process.wait() if now[0] > 9.9 else None
+
+        clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+        monkeypatch.setattr("requests_bearer_env.sources.command.time", clock)
+        monkeypatch.setattr(platforms, "exit_status", exit_status)
+        assert command(python("print('abc')"), timeout=10)().strip() == b"abc"
 
     def test_16_kib_are_not_too_much(self) -> None:
         """The limit is that of a file."""

@@ -579,6 +579,14 @@ class TestFile:
         assert "SENTINEL" not in str(caught.value) + (repr(auth) if len(path) < 1000 else "")
 
 
+    def test_a_path_below_a_directory_is_shown(self, tmp_path: Path) -> None:
+        """One existing directory is enough, because no key begins with its name."""
+        path = Path(*tmp_path.parts[:2], "no-such-directory", "key")
+        with pytest.raises(MissingKeyError) as caught:
+            authorized(BearerEnvAuth(file=path))
+        assert str(path) in str(caught.value)
+
+
 class Pauses:
     """Replaces time.sleep: records the pauses, and calls a function at one of them."""
 
