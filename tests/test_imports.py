@@ -112,7 +112,7 @@ def loaded_by(*imports: str) -> list[set[str]]:
 
 
 def test_importing_it_loads_what_a_request_needs() -> None:
-    """What few programs use is loaded when it is used; the doctor, for instance, when somebody runs it."""
+    """Importing the package loads what a request needs; the doctor and others are loaded when they are used."""
     names = "from requests_bearer_env import MountedAuth, command"
     _, loaded, by_name = loaded_by("import requests", "import requests_bearer_env", names)
     rooms = ("__main__", "advice", "cleaning", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix")

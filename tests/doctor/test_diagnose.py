@@ -94,7 +94,7 @@ def test_file_without_a_usable_key(text: str, readable: bool, tmp_path: Path, mo
 
 @pytest.mark.parametrize(("days", "status"), [(89.5, "ok"), (90.5, "warn")])
 def test_a_key_may_be_90_days_old(days: float, status: str, tmp_path: Path) -> None:
-    """This is the age if the caller gives none."""
+    """The default maximum age is 90 days."""
     path = tmp_path / "key"
     path.write_text(KEY)
     path.chmod(0o600)
@@ -104,7 +104,7 @@ def test_a_key_may_be_90_days_old(days: float, status: str, tmp_path: Path) -> N
 
 
 def test_defaults_are_those_of_diagnose() -> None:
-    """The help of the command line has the same, which its test pins."""
+    """The command line has the same defaults, which the test of its help pins."""
     ours, public = (inspect.signature(function).parameters for function in (examination.examine, diagnose))
     assert {name: ours[name].default for name in public} == {name: public[name].default for name in public}
 

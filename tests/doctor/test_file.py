@@ -340,7 +340,7 @@ def test_closed_directory_names_its_owner(
 
 @pytest.mark.posix("paths with slashes")
 def test_directories_begin_with_the_root() -> None:
-    """The file itself is not among them."""
+    """The directories that contain a file are listed from the root on, without the file."""
     assert list(file._directories("/srv/app/key")) == ["/", "/srv", "/srv/app"]
 
 

@@ -434,7 +434,7 @@ def test_unknown_authority_fails(name: str, serve: Serve, tmp_path: Path, monkey
 def test_bundle_is_named_behind_a_proxy(
     serve: Serve, tunnel: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There the request is the first to see the server's certificate."""
+    """Behind a proxy, the request is the first to see the server's certificate."""
     monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
     line = checked(serve(keyed(KEY)).url())["request"]
@@ -580,7 +580,7 @@ def test_address_without_tls_has_no_brackets(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_remedies_name_command_line_options(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the answer, and of a key that vanishes before the request."""
+    """The remedy of a 405, and that of a key that vanishes before the request."""
     monkeypatch.setenv("BEARER_TOKEN", KEY)
     target = serve(always(405, Allow="POST")).url()
     lines = {check.name: check for check in examine(BearerEnvAuth(), target, wording=COMMAND_LINE)}

@@ -133,7 +133,7 @@ class TestOutput:
         assert command(LATE)().strip() == b"abc"
 
     def test_a_program_may_take_all_of_its_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It is killed at the end of the timeout, not some time before."""
+        """The program is killed at the end of the timeout, not some time before."""
         now = [0.0]
 
         def sleep(seconds: float) -> None:

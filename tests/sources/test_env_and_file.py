@@ -578,7 +578,6 @@ class TestFile:
             authorized(auth)
         assert "SENTINEL" not in str(caught.value) + (repr(auth) if len(path) < 1000 else "")
 
-
     def test_a_path_below_a_directory_is_shown(self, tmp_path: Path) -> None:
         """One existing directory is enough, because no key begins with its name."""
         path = Path(*tmp_path.parts[:2], "no-such-directory", "key")
