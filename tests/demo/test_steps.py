@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -193,12 +192,3 @@ def test_without_trustme_the_demo_says_so(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setitem(sys.modules, "trustme", None)
     assert main(["demo"]) == 2
     assert "the demo needs trustme: pip install 'requests-bearer-env[demo]'" in capsys.readouterr().err
-
-
-def test_it_runs_as_a_module() -> None:
-    """``python -m requests_bearer_env`` is the command line; no command is wrong usage."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "requests_bearer_env"], capture_output=True, check=False, text=True, timeout=60
-    )
-    assert ran.returncode == 2
-    assert "usage: requests-bearer-env" in ran.stderr

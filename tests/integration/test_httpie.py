@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -60,22 +58,10 @@ def http(ca: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Http:
     return run
 
 
-#: What the program ``http`` does; it is not always beside Python.
-PROGRAM = "import sys; from httpie.__main__ import main; sys.argv[0] = 'http'; sys.exit(main())"
-
-
-def test_the_program_finds_the_plugin(server: Server, ca: str, home: Path, key_env: str) -> None:
-    """``-a NAME`` reads ``$NAME``; the key is not in the command line."""
-    program = [sys.executable, "-c", PROGRAM, "--ignore-stdin", "--check-status", f"--verify={ca}"]
-    command = [*program, "-A", "bearer-env", "-a", key_env, server.url()]
-    ran = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
-    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "welcome", "")
-    assert authorizations(server) == [f"Bearer {KEY}"]
-
-
 def test_a_variable_by_name(server: Server, http: Http, key_env: str) -> None:
     """``-a NAME`` reads ``$NAME``; the key is not in the command line."""
     assert http("-A", "bearer-env", "-a", key_env, server.url()) == Ran(0, "welcome", "")
+    assert authorizations(server) == [OLD]
 
 
 def test_the_default_variable(server: Server, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
