@@ -144,12 +144,21 @@ class Server(ThreadingHTTPServer):
         #: Every request that arrived, in order.
         self.seen: list[Request] = []
         self._connections: set[socket.socket] = set()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve)
 
     def url(self, path: str = "/", host: str = "localhost") -> str:
         """Return a URL of this server."""
         scheme = "http" if self.context is None else "https"
         return f"{scheme}://{host}:{self.server_port}{path}"
+
+    def _serve(self) -> None:
+        """Accept connections until the server is closed.
+
+        serve_forever() is not used, because it looks for the end at intervals only.
+        """
+        while not self._closing:
+            self.handle_request()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Do the TLS handshake in the connection's thread, so that it blocks no other connection, then serve."""
@@ -174,7 +183,9 @@ class Server(ThreadingHTTPServer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.shutdown()
+        self._closing = True
+        with contextlib.suppress(OSError):  # a connection ends the wait for the next one
+            socket.create_connection(("127.0.0.1", self.server_port), PATIENCE).close()
         self._thread.join()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):  # the client may have closed it

@@ -41,7 +41,7 @@ LOST = (
 
 
 #: Prints after a pause.
-LATE = python("import time; time.sleep(0.2); print('abc')")
+LATE = python("import time; time.sleep(0.1); print('abc')")
 
 
 def refusal(argv: list[str], timeout: float = 30) -> str:
@@ -154,7 +154,7 @@ class TestOutput:
     def test_the_limit_holds_for_pieces(self) -> None:
         """What comes after the first 16 KiB is seen."""
         assert "printed more than 16384 bytes" in refusal(
-            python("import time; print('k' * 16384, end='', flush=True); time.sleep(0.2); print('x')")
+            python("import time; print('k' * 16384, end='', flush=True); time.sleep(0.1); print('x')")
         )
 
     def test_endless_output_is_not_read_to_its_end(self, processes: list[subprocess.Popen[Any]]) -> None:
@@ -176,7 +176,7 @@ class TestOutput:
 
         monkeypatch.setattr("time.monotonic", clock)
         assert "did not finish within 30 s" in refusal(
-            python("import time; print('half', flush=True); time.sleep(0.2); print('rest')")
+            python("import time; print('half', flush=True); time.sleep(0.1); print('rest')")
         )
         assert processes[0].returncode == 0
 
@@ -342,7 +342,7 @@ class TestEnd:
 
         handle_sigchld(reap)
         monkeypatch.setattr("time.sleep", sleep_until_taken)
-        code = "import time; print('not-signed-in'); time.sleep(0.2); raise SystemExit(3)"
+        code = "import time; print('not-signed-in'); time.sleep(0.1); raise SystemExit(3)"
         assert refusal(python(code)) == LOST
         assert os.waitstatus_to_exitcode(taken[0]) == 3
 
