@@ -126,6 +126,9 @@ class Server(ThreadingHTTPServer):
     # On Windows, a server with SO_REUSEADDR can bind a port that another program listens on.
     allow_reuse_address: bool = os.name == "posix"
 
+    #: Seconds after which `_serve` looks for the end, if the connection that announces it fails.
+    timeout = 1
+
     def __init__(self, app: App, context: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         """Start to listen.
 
@@ -155,7 +158,7 @@ class Server(ThreadingHTTPServer):
     def _serve(self) -> None:
         """Accept connections until the server is closed.
 
-        serve_forever() is not used, because it looks for the end at intervals only.
+        serve_forever() is not used, because it notices the end only at its next interval.
         """
         while not self._closing:
             self.handle_request()

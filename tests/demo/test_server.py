@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from typing import NoReturn
 
+import pytest
 import requests
 
-from requests_bearer_env.demo.server import Reply, Request
+from requests_bearer_env.demo.server import Reply, Request, Server
 from tests.helpers import KEY, Serve, keyed
 
 
@@ -58,3 +60,15 @@ def test_a_client_that_leaves_does_no_harm(serve: Serve, ca: str, session: reque
         client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
         client.recv(100)
     assert session.get(server.url()).status_code == 401
+
+
+def test_a_server_ends_without_a_last_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection that ends the wait for the next one may fail, for lack of descriptors, for example."""
+
+    def connect(*_: object) -> NoReturn:
+        raise OSError
+
+    assert Server.timeout is not None
+    monkeypatch.setattr(Server, "timeout", 0.01)
+    with Server(lambda request: Reply(200)):
+        monkeypatch.setattr(socket, "create_connection", connect)
