@@ -5,6 +5,7 @@ A Python that the machine does not have is reported as skipped, which is not pas
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from glob import glob
@@ -100,6 +101,25 @@ def tests(session: nox.Session, requests: str) -> None:
         options += [f"--ignore=tests/integration/test_{name}.py" for name in ("httpie", "libraries")]
     session.run("python", "-m", "pip", "list", "--format=freeze")
     session.run("python", "-m", "pytest", "-q", "-n", "auto", *options, *session.posargs)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the installed package as a user's type checker sees it: every public name needs an annotation."""
+    session.install(".", "pyright[nodejs]")
+    command = ["pyright", "--verifytypes", "requests_bearer_env", "--ignoreexternal", "--outputjson"]
+    # In the checkout, pyright would check its folder instead of the installed package.
+    with session.chdir(session.create_tmp()):
+        report = session.run(*command, success_codes=[0, 1], silent=True)
+    symbols = json.loads(report)["typeCompleteness"]["symbols"]
+    session.log(f"{len(symbols)} symbols")
+    if len(symbols) < 100:
+        session.error("pyright has seen too few names: is the package installed?")
+    unknown = [symbol["name"] for symbol in symbols if symbol["isExported"] and not symbol["isTypeKnown"]]
+    # HTTPie has no types, so what derives from its class has none.
+    unknown = [name for name in unknown if ".httpie." not in name]
+    if unknown:
+        session.error(f"these names need a type: {', '.join(unknown)}")
 
 
 @nox.session(tags=["ci"])

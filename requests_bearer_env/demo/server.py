@@ -127,7 +127,7 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address: bool = os.name == "posix"
 
     #: Seconds after which `_serve` looks for the end, if the connection that announces it fails.
-    timeout = 1
+    timeout: float | None = 1
 
     def __init__(self, app: App, context: ssl.SSLContext | None = None, *, port: int = 0) -> None:
         """Start to listen.
