@@ -23,6 +23,9 @@ from requests.auth import AuthBase
 from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.demo.server import Reply, Request, Server
+from requests_bearer_env.doctor import Check
+from requests_bearer_env.doctor.examination import examine
+from requests_bearer_env.errors import COMMAND_LINE
 
 #: The key of most tests; only a request on the wire may show it.
 KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -129,6 +132,11 @@ def jwt(claims: object, header: object = JWT_HEADER, signature: str = "c2ln" * 8
 def authorized(auth: BearerEnvAuth, url: str = "https://api.example/") -> str:
     """Prepare a request and return its Authorization header as a plain str."""
     return str(requests.Request("GET", url, auth=auth).prepare().headers["Authorization"])
+
+
+def examine_for_command(auth: BearerEnvAuth | MountedAuth, url: str) -> Iterator[Check]:
+    """Yield the checks that the command ``check`` prints for a URL, if no other option is given."""
+    return examine(auth, url, method="GET", timeout=10, max_age=90, wording=COMMAND_LINE)
 
 
 def authorizations(server: Server) -> list[str | None]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from requests_bearer_env.errors import PYTHON
+
 from .examination import examine
 from .report import Check, Status
 
@@ -59,4 +61,4 @@ def diagnose(
 
     RFC 7519 section 4.1 defines the claims of a JWT, RFC 6750 section 3 a server's challenge.
     """
-    return list(examine(auth, url, method=method, timeout=timeout, max_age=max_age))
+    return list(examine(auth, url, method=method, timeout=timeout, max_age=max_age, wording=PYTHON))

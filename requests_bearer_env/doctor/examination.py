@@ -11,7 +11,7 @@ from requests.utils import select_proxy
 from requests_bearer_env.auth import BearerEnvAuth
 from requests_bearer_env.cleaning import replace_unprintable, sanitize_url
 from requests_bearer_env.destination import prepared_url
-from requests_bearer_env.errors import PYTHON, BearerAuthError, MissingKeyError, clear_frames
+from requests_bearer_env.errors import BearerAuthError, MissingKeyError, clear_frames
 from requests_bearer_env.mounts import MountedAuth
 
 from .answer import explain_answers
@@ -64,13 +64,7 @@ class _Request(NamedTuple):
 
 
 def examine(
-    auth: KeyAuth,
-    url: str | None = None,
-    *,
-    method: str = "GET",
-    timeout: float = 10,
-    max_age: float = 90,
-    wording: Wording = PYTHON,
+    auth: BearerEnvAuth | MountedAuth, url: str | None, *, method: str, timeout: float, max_age: float, wording: Wording
 ) -> Iterator[Check]:
     """Check the arguments before returning; then yield the report line by line.
 
@@ -133,7 +127,7 @@ def _printable(checks: Generator[Check, None, str], seen: list[Check]) -> Genera
 
 
 def _examine(
-    auth: KeyAuth, url: str | None, method: str, timeout: float, max_age: float, wording: Wording
+    auth: BearerEnvAuth | MountedAuth, url: str | None, method: str, timeout: float, max_age: float, wording: Wording
 ) -> Generator[Check, None, str]:
     """Yield the checks; return the text of the verdict."""
     prepared = None if url is None else prepared_url(url)
@@ -169,7 +163,7 @@ def _if_any(check: Check | None) -> Iterator[Check]:
         yield check
 
 
-def _find_key_auth(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
+def _find_key_auth(auth: BearerEnvAuth | MountedAuth, url: str | None) -> BearerEnvAuth:
     """Return the auth that supplies the key for a URL, which ``auth`` may have mounted.
 
     Raises:
@@ -182,7 +176,7 @@ def _find_key_auth(auth: KeyAuth, url: str | None) -> BearerEnvAuth:
             "a MountedAuth sends a key only to URLs in its prefixes, and no URL was given",
             "give the URL that the requests go to",
         )
-    mount = auth.mount_of(url) if isinstance(auth, MountedAuth) else None
+    mount = auth.mount_of(url)
     if mount is None:
         raise MissingKeyError(
             f"no key goes to {sanitize_url(url)} because none of the MountedAuth's prefixes covers it",

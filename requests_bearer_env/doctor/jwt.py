@@ -43,11 +43,17 @@ _COPY_AGAIN = (
 
 
 class _Finding(NamedTuple):
-    """A problem of a key, and what to do."""
+    """A problem of a key.
 
-    status: Status
+    Attributes:
+        problem: What was seen.
+        remedy: What to do.
+        is_certain: Whether the server must refuse the key; if not, it may accept it.
+    """
+
     problem: str
     remedy: str
+    is_certain: bool
 
 
 def check_jwt(credential: Credential, now: float) -> Check | None:
@@ -72,7 +78,7 @@ def check_jwt(credential: Credential, now: float) -> Check | None:
     ]
     permissions, audience = _describe_reach(claims, credential)
     if findings:
-        status: Status = "fail" if any(finding.status == "fail" for finding in findings) else "warn"
+        status: Status = "fail" if any(finding.is_certain for finding in findings) else "warn"
         # If the key has a problem, missing permissions or a missing audience are not worth a mention.
         detail = "; ".join(filter(None, [*(finding.problem for finding in findings), permissions, audience]))
         return Check("jwt", status, detail, "; ".join(finding.remedy for finding in findings))
@@ -99,7 +105,7 @@ def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding 
         signature: The signature in base64url; None if the key has none.
     """
     if signature is None:
-        return _Finding("fail", "has no signature, so its end is missing", _COPY_AGAIN)
+        return _Finding("has no signature, so its end is missing", _COPY_AGAIN, is_certain=True)
     algorithm, size = header.get("alg"), len(signature) * 3 // 4
     if not isinstance(algorithm, str):
         return None
@@ -111,23 +117,22 @@ def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding 
         return None
     if complete:
         return None
-    return _Finding(
-        "warn", f"its signature has {len(signature)} characters, which no signature of its kind has", _COPY_AGAIN
-    )
+    problem = f"its signature has {len(signature)} characters, which no signature of its kind has"
+    return _Finding(problem, _COPY_AGAIN, is_certain=False)
 
 
 def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
     """Return why the key cannot be used now, or may be refused; None if its dates are in order."""
     for name in ("exp", "nbf", "iat"):
         if name in claims and not _is_date(claims[name]):
-            return _Finding("fail", f"its {name} is not a date in seconds", _NEW_KEY)
+            return _Finding(f"its {name} is not a date in seconds", _NEW_KEY, is_certain=True)
     clocks = "wait, or see whether this machine's clock is slow"
     if "exp" in claims and claims["exp"] <= now:
-        return _Finding("fail", f"expired {format_duration(now - claims['exp'])} ago", _NEW_KEY)
+        return _Finding(f"expired {format_duration(now - claims['exp'])} ago", _NEW_KEY, is_certain=True)
     if claims.get("nbf", now) > now:
-        return _Finding("fail", f"not valid for another {format_duration(claims['nbf'] - now)} (nbf)", clocks)
+        return _Finding(f"not valid for another {format_duration(claims['nbf'] - now)} (nbf)", clocks, is_certain=True)
     if claims.get("iat", now) > now + _SKEW:
-        return _Finding("warn", f"issued {format_duration(claims['iat'] - now)} in the future (iat)", clocks)
+        return _Finding(f"issued {format_duration(claims['iat'] - now)} in the future (iat)", clocks, is_certain=False)
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from pathlib import Path
@@ -13,9 +12,7 @@ from requests.auth import HTTPBasicAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
 from requests_bearer_env.doctor import Check, diagnose, examination
-from requests_bearer_env.doctor.examination import examine
-from requests_bearer_env.errors import COMMAND_LINE
-from tests.helpers import KEY, jwt
+from tests.helpers import KEY, examine_for_command, jwt
 
 
 def names(checks: list[Check]) -> list[str]:
@@ -103,15 +100,9 @@ def test_a_key_may_be_90_days_old(days: float, status: str, tmp_path: Path) -> N
     assert [check.status for check in diagnose(BearerEnvAuth(file=path)) if check.name == "file"] == [status]
 
 
-def test_defaults_are_those_of_diagnose() -> None:
-    """The command line has the same defaults, which the test of its help pins."""
-    ours, public = (inspect.signature(function).parameters for function in (examination.examine, diagnose))
-    assert {name: ours[name].default for name in public} == {name: public[name].default for name in public}
-
-
 def test_lines_come_one_by_one() -> None:
     """A reader sees the first line before the next check begins."""
-    lines = examine(BearerEnvAuth(provider=lambda: KEY), "https://tgw.local/", wording=COMMAND_LINE)
+    lines = examine_for_command(BearerEnvAuth(provider=lambda: KEY), "https://tgw.local/")
     assert next(lines).name == "key"
     assert next(lines).name == "header"
 
@@ -131,7 +122,7 @@ MOUNTED = MountedAuth(
 @pytest.mark.parametrize("host", ["tgw.local", "nested.example"])
 def test_mount_of_the_url_decides(host: str) -> None:
     """The auth that is mounted at the URL is checked as if it were used alone."""
-    lines = examine(MOUNTED, f"https://{host}/v1/models")
+    lines = examine_for_command(MOUNTED, f"https://{host}/v1/models")
     assert next(lines).detail == "no key found because TGW_API_KEY is not set in this process's environment"
 
 
@@ -189,7 +180,7 @@ def test_refused_destination_is_not_connected_to(key_env: str) -> None:
         ("url", "fail", problem, remedy.format("hosts=")),
         ("verdict", "fail", "no request was sent; failed: url", ""),
     ]
-    assert list(examine(auth, "https://tgw.local/", wording=COMMAND_LINE))[2].remedy == remedy.format("--host")
+    assert list(examine_for_command(auth, "https://tgw.local/"))[2].remedy == remedy.format("--host")
 
 
 # Arguments

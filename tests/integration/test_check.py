@@ -36,9 +36,7 @@ from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose, url
 from requests_bearer_env.doctor.budget import Budget
 from requests_bearer_env.doctor.environment import check_proxy
-from requests_bearer_env.doctor.examination import examine
-from requests_bearer_env.errors import COMMAND_LINE
-from tests.helpers import KEY, OTHER_KEY, Serve, always, authorizations, keyed
+from tests.helpers import KEY, OTHER_KEY, Serve, always, authorizations, examine_for_command, keyed
 
 
 class Raw(Server):
@@ -560,7 +558,7 @@ def test_port_without_tls_fails(raw: RawServe) -> None:
     target = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", tls=False).url().replace("http:", "https:")
     remedy = "correct the port; for a server without TLS: http://, {}"
     assert unreached(target) == ("the port answers, but not with TLS", remedy.format("allow_http=['localhost']"))
-    lines = {check.name: check for check in examine(BearerEnvAuth("TGW_API_KEY"), target, wording=COMMAND_LINE)}
+    lines = {check.name: check for check in examine_for_command(BearerEnvAuth("TGW_API_KEY"), target)}
     assert lines["url"].remedy == remedy.format("--allow-http localhost")
 
 
@@ -573,9 +571,7 @@ def test_address_without_tls_has_no_brackets(monkeypatch: pytest.MonkeyPatch) ->
         raise error
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    lines = {
-        check.name: check for check in examine(BearerEnvAuth("TGW_API_KEY"), "https://[::1]/", wording=COMMAND_LINE)
-    }
+    lines = {check.name: check for check in examine_for_command(BearerEnvAuth("TGW_API_KEY"), "https://[::1]/")}
     assert lines["url"].remedy.endswith(" http://, --allow-http ::1")
 
 
@@ -583,7 +579,7 @@ def test_remedies_name_command_line_options(serve: Serve, monkeypatch: pytest.Mo
     """The remedy of a 405, and that of a key that vanishes before the request."""
     monkeypatch.setenv("BEARER_TOKEN", KEY)
     target = serve(always(405, Allow="POST")).url()
-    lines = {check.name: check for check in examine(BearerEnvAuth(), target, wording=COMMAND_LINE)}
+    lines = {check.name: check for check in examine_for_command(BearerEnvAuth(), target)}
     assert lines["request"].remedy.endswith("try --method POST")
 
     def vanish(*_: Any) -> Any:
@@ -591,7 +587,7 @@ def test_remedies_name_command_line_options(serve: Serve, monkeypatch: pytest.Mo
         return BearerEnvAuth().credential()
 
     monkeypatch.setattr("requests_bearer_env.doctor.examination.send", vanish)
-    lines = {check.name: check for check in examine(BearerEnvAuth(), target, wording=COMMAND_LINE)}
+    lines = {check.name: check for check in examine_for_command(BearerEnvAuth(), target)}
     assert lines["request"].remedy.startswith("name another variable with --env NAME")
     assert lines["verdict"].detail == "no request was sent; failed: request"
 
