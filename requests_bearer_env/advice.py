@@ -89,7 +89,7 @@ def _option(sources: dict[str, Any], where: str) -> tuple[str, str] | None:
         sources: The sources as arguments of BearerEnvAuth.
         where: The source that the key came from, in words.
     """
-    if len(sources) > 1 or "provider" in sources:
+    if list(sources) not in (["env"], ["file"]):
         return None
     if not where.startswith("file "):
         return "--env", sources["env"]

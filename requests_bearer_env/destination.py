@@ -1,12 +1,13 @@
-"""The rules for where a key may be sent: https, ``allow_http=`` and ``hosts=``.
+"""The rules for where a key may be sent: https, ``allow_http=``, ``hosts=``, and no proxy for plain HTTP.
 
-They are applied to the prepared URL, the one that requests connects to, whose host is in lower case and
-IDNA form. An origin is scheme, host and port (RFC 6454).
+`Destination.check` applies the rules to the prepared URL, the one that requests connects to, whose host is in
+lower case and IDNA form. An origin is scheme, host and port (RFC 6454).
 
-Three rules are in other modules. After a redirect without ``hosts=``, only the starting origin may get the
-key (`requests_bearer_env.auth`). A refusal over plain HTTP is left alone if ``proxies=`` or the session has
-a proxy for the URL (`requests_bearer_env.retry`). A `MountedAuth` chooses the key by the
-URL's prefix, and sends none where no prefix matches (`requests_bearer_env.mounts`).
+Three more rules need to know more than the URL. After a redirect without ``hosts=``, only the starting origin may
+get the key (`requests_bearer_env.auth.BearerEnvAuth.auth_for`). If a server refuses the key over plain HTTP, the
+request is not resent if ``proxies=`` or the session has a proxy for the URL (`requests_bearer_env.retry.Retry`). A
+`MountedAuth` chooses the key by the URL's prefix, and sends none where no prefix matches
+(`requests_bearer_env.mounts`).
 """
 
 from __future__ import annotations

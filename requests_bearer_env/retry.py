@@ -1,7 +1,7 @@
 """The response hook that handles a refused key: it reads the sources again, and resends the request if the key changed.
 
-requests calls the hook for every response of a redirect chain, but not for the response to a request
-that the hook itself resends.
+requests calls the hook for every response of a redirect chain, but not for the response to a request that the hook
+itself resends. That request gets a hook of its own for the redirects that follow it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from requests.utils import get_netrc_auth, select_proxy
 from .destination import origin_of
 from .errors import BearerAuthError
 from .replay import from_session, redirect_target, rewind
-from .sources.base import count
+from .sources.base import next_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class Retry:
     nothing for the rest of the redirect chain.
     """
 
-    __slots__ = ("_asked", "_auth", "_header", "_prepared", "_replay", "_start", "_targets", "trust")
+    __slots__ = ("_asked", "_auth", "_header", "_prepared_at", "_replay", "_start", "_targets", "trust")
 
     def __init__(
         self,
@@ -107,8 +107,8 @@ class Retry:
         self._asked = start if asked is None else asked
         self._header = header
         self._replay = replay
-        #: When the request was prepared, as returned by `count`.
-        self._prepared = count()
+        #: When the request was prepared, as returned by `next_event`.
+        self._prepared_at = next_event()
         #: The targets of redirects by trusted servers, until a request follows them. The hook has to remember
         #: them, because a request does not show whether it follows a redirect.
         self._targets: list[str] = []
@@ -130,8 +130,8 @@ class Retry:
         if request is None or not from_session(kwargs):  # a response made by hand has no request
             return None
         url = str(request.url)
-        if response.status_code < 300 and not self._targets and url == self._start:
-            return None  # the usual case: success at the first URL
+        if response.status_code < 300 and not self._targets:
+            return None  # the usual case: a success, from which no redirect leads on
         trusted, auth = self.trust.auth_for(url, str(self._start))
         # `Destination.check` could see only the environment's proxy settings. These also include proxies= and
         # session.proxies, through which a request over plain HTTP would show the key.
@@ -203,14 +203,14 @@ class Retry:
             The last response; None if there is no other key, or the request cannot be sent again.
         """
         refused = self._header if response.request.headers.get("Authorization") == self._header else None
-        since = self._prepared
+        since = self._prepared_at
         attempts = 1 if refused is not None and auth is self._auth else 2
         answer: Response | None = None
         for attempt in range(1, attempts + 1):
             credential = _read_changed_key(auth, refused, since, response, self._asked)
             if credential is None:
                 return answer
-            since = count()
+            since = next_event()
             resent = self._resend(auth, response, credential, kwargs)
             if resent is None:
                 return answer
@@ -287,7 +287,7 @@ def _read_changed_key(
     except BearerAuthError as error:
         _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
         return None
-    credential = cast("Credential", reading.credential)  # read() raises MissingKeyError rather than return None
+    credential = cast("Credential", reading.credential)  # the sources raise MissingKeyError rather than return None
     if credential != refused:
         return credential
     if _log.isEnabledFor(logging.INFO):

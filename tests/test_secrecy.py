@@ -27,7 +27,7 @@ from requests_bearer_env.advice import how_to_check
 from requests_bearer_env.demo.server import Reply
 from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
-from requests_bearer_env.sources.base import count
+from requests_bearer_env.sources.base import next_event
 from requests_bearer_env.sources.provider import ProviderSource
 from tests.helpers import KEY, OTHER_KEY, Serve, frames_of, keyed, python
 
@@ -80,7 +80,7 @@ def shown_by(value: object) -> Iterator[str]:
 def _attributes(value: object) -> set[str]:
     slots = (slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ()))
     # These hold what the caller passed: a path, a command or a function, which no repr of this package shows.
-    return {*slots, *getattr(value, "__dict__", {})} - {"argv", "_given", "_path", "_provider"}
+    return {*slots, *getattr(value, "__dict__", {})} - {"argv", "_label", "_path", "_provider"}
 
 
 def assert_exception_hidden(error: BaseException) -> None:
@@ -467,7 +467,7 @@ def reachable(value: object) -> Iterator[object]:
 def test_no_key_outlives_its_request(key_env: str) -> None:
     """Without a cache, an auth refers to no key after a request, even if a server has refused that key."""
     auth = BearerEnvAuth(key_env)
-    auth.sources.read_after_refusal(auth.credential(), count())
+    auth.sources.read_after_refusal(auth.credential(), next_event())
     assert not [held for held in reachable(auth) if isinstance(held, str) and KEY in held]
     cached = BearerEnvAuth(provider=KEY.encode, ttl=60)
     cached.credential()

@@ -1,7 +1,8 @@
 """The sources of a key: environment variable, file and provider, read in this order.
 
 Each kind of source is a subclass of `requests_bearer_env.sources.base.Source` in a module of its own, and
-`make_sources` constructs it.
+`make_sources` constructs it. The module ``cache`` has the source of a provider with ``ttl=``. The module ``command``
+makes a provider, and has no source.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Sources:
 
         Args:
             refused: The value of the refused header; None if the request had none.
-            since: When the refused request was prepared, as returned by `count`.
+            since: When the refused request was prepared, as returned by `next_event`.
 
         Returns:
             A pair. First, the present key, which may be the refused one. Second, whether the sources were

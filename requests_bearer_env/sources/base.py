@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from itertools import count as _count
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from requests_bearer_env.credential import ORDINARY_KEY, Credential, describe_trimming, describe_white_space, parse
@@ -22,9 +22,9 @@ MAX_BYTES = 16 * 1024
 #: may be replacing it.
 PAUSES = (0.005, 0.01, 0.015, 0.02)
 
-#: Numbers events in order: each call returns a greater number. A clock will not do, because on Windows it advances
-#: only every 15 ms.
-count: Callable[[], int] = _count(1).__next__
+#: Returns the number of the next event, greater than all before it. A clock does not order events on Windows, where
+#: it advances only every 15 ms.
+next_event: Callable[[], int] = count(1).__next__
 
 
 def remembered_for(ttl: float | None) -> float:
@@ -99,8 +99,13 @@ class Source(ABC):
     """A place where a key is stored.
 
     The settings of a source never change. Each request calls `read`; only `CachedProviderSource` keeps state
-    between calls. To add a kind of source, derive a class from this one, and let
-    `requests_bearer_env.sources.make_sources` construct it.
+    between calls.
+
+    To add a kind of source, derive a class from this one, give `BearerEnvAuth` an argument for it, and let
+    `requests_bearer_env.sources.make_sources` construct it. Give ``check`` and HTTPie an option for it, in
+    `requests_bearer_env.__main__` and `requests_bearer_env.httpie`, and `requests_bearer_env.errors.Wording` a
+    field if a remedy names the option. Two more modules distinguish the kinds: `requests_bearer_env.advice` and
+    `requests_bearer_env.doctor.key`.
 
     The exceptions of a source have no `OSError` or `UnicodeDecodeError` as context: an OSError may hold a
     key that was passed as a path, and a UnicodeDecodeError holds the file's bytes. A source deletes locals
@@ -134,7 +139,7 @@ class Source(ABC):
 
         Args:
             refused: The header's value.
-            since: When the refused request was prepared, as returned by `count`. A key that the source got
+            since: When the refused request was prepared, as returned by `next_event`. A key that the source got
                 later is kept for some seconds (see `remembered_for`), because another call would only return
                 it again.
         """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from requests_bearer_env.errors import BearerAuthError, KeySourceError
 
-from .base import count, remembered_for
+from .base import next_event, remembered_for
 from .provider import ProviderSource
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _Entry(NamedTuple):
 
     Attributes:
         reading: The key and its source.
-        number: When the call of the provider began, as returned by `count`.
+        number: When the call of the provider began, as returned by `next_event`.
         answered: When the provider returned the key, as a time of `time.monotonic`.
         refresh: When one thread refreshes the key early, as a time of `time.monotonic`.
         expiry: When the key expires, as a time of `time.monotonic`.
@@ -82,7 +82,7 @@ class _Flight:
     Attributes:
         error: The exception for the waiting threads.
         in_call: The lock that is held during the call.
-        number: When the call began, as returned by `count`.
+        number: When the call began, as returned by `next_event`.
         over: Whether a waiting thread has seen the end of the call. While this is False, the call may be over
             as well.
         process: The `_process` that makes the call.
@@ -154,7 +154,7 @@ class CachedProviderSource(ProviderSource):
                         return entry.reading
                     if flight is None or not running:
                         self._flight = mine
-                        mine.number = count()
+                        mine.number = next_event()
                         break
                 reading = self._wait_for(flight)
                 if reading is not None:

@@ -24,7 +24,7 @@ _QUOTED = r"(?s)(['\"]).*\1"
 class FileSource(Source):
     """A file; ``~`` and ``$VAR`` in its path are expanded each time it is read."""
 
-    __slots__ = ("_given", "_path")
+    __slots__ = ("_label", "_path")
 
     def __init__(self, path: str | os.PathLike[str], option: str = "file=") -> None:
         """Check the path.
@@ -43,7 +43,8 @@ class FileSource(Source):
         if not path.strip() or "\0" in path:
             raise ValueError(f"{option} is blank or has a NUL character in it: give the path of the key's file")
         self._path = path
-        self._given = f"file {path}"
+        #: How messages name the file once it is known to exist, so that its path is not the key.
+        self._label = f"file {path}"
 
     def options(self) -> dict[str, Any]:
         return {"file": self._path}
@@ -68,19 +69,19 @@ class FileSource(Source):
             reading = self._read_once()
         if reading is not None:
             return reading
-        raise KeySourceError(f"{self._given} is open in another program", "find out which program does not close it")
+        raise KeySourceError(f"{self._label} is open in another program", "find out which program does not close it")
 
     def _read_once(self) -> Reading | None:
         """Read the file without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
         try:
-            return make_reading(self._text(path), self._given, "is blank")
+            return make_reading(self._text(path), self._label, "is blank")
         except BlockingIOError:
             return None
         except FileNotFoundError:
             quoted = re.fullmatch(_QUOTED, self._path)
         if not quoted:
-            where = self._where(path)
+            where = self._safe_label(path)
             return Reading(None, where, f"{where} does not exist{_explain_variable(path)}", awaited=True)
         raise KeySourceError(
             "the path of the key's file has quotes around it, which are taken for a part of the path",
@@ -104,7 +105,7 @@ class FileSource(Source):
             problem = "is UTF-16, which PowerShell's > writes" if utf16 else "is not UTF-8 text"
             remedy = "store the key in it as UTF-8"
         del data
-        raise KeySourceError(f"{self._given} {problem}", remedy)
+        raise KeySourceError(f"{self._label} {problem}", remedy)
 
     def _data(self, path: str) -> bytes:
         """Return the first bytes of the file: at most one more than a key may have."""
@@ -125,17 +126,18 @@ class FileSource(Source):
             number, reason = errno.EINVAL, "it is not a valid path on this system"
         else:
             raise KeySourceError(
-                f"{self._where(path)} is not a regular file but a directory, pipe, socket or device",
+                f"{self._safe_label(path)} is not a regular file but a directory, pipe, socket or device",
                 "give the path of a regular file, or name a program that prints the key with {provider}",
             )
         if number == errno.ENAMETOOLONG:
             raise KeySourceError("the path of the key's file is too long", "give a path, not the key itself")
         raise KeySourceError(
-            f"{self._where(path)} cannot be read ({reason})", "check the path, and the file's owner and permissions"
+            f"{self._safe_label(path)} cannot be read ({reason})",
+            "check the path, and the file's owner and permissions",
         )
 
-    def _where(self, path: str) -> str:
-        """Return how messages name the file, without its path if that may be a key."""
+    def _safe_label(self, path: str) -> str:
+        """Return how messages name the file if it cannot be opened, without its path if that may be the key."""
         if (
             re.match(_SURELY_PATH, self._path)
             or platforms.looks_like_path(self._path)
@@ -149,7 +151,7 @@ class FileSource(Source):
         return "store the key in that file, or correct the path"
 
     def __repr__(self) -> str:
-        return f"file={self._where(self.path).removeprefix('file ')}"
+        return f"file={self._safe_label(self.path).removeprefix('file ')}"
 
 
 def _explain_variable(path: str) -> str:

@@ -244,6 +244,16 @@ def test_a_header_set_by_another_is_left_alone(
     assert caplog.messages == [f"{server.url().rstrip('/')} refused an Authorization header that this auth did not set"]
 
 
+def test_a_redirect_accounts_for_one_request(serve: Serve, session: requests.Session) -> None:
+    """A header that is removed after the chain is left alone, although requests drops headers along a chain."""
+    server = serve(routed("/old", redirect(lambda: "/"), keyed(KEY)))
+    auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
+    request = session.get(server.url("/old"), auth=auth).request
+    del request.headers["Authorization"]
+    assert statuses(session.send(request)) == [401]
+    assert authorizations(server) == [f"Bearer {KEY}", f"Bearer {KEY}", None]
+
+
 def test_a_copied_header_is_recognised(serve: Serve, session: requests.Session) -> None:
     """Some adapters replace the header with a plain str of the same value."""
     server = serve(keyed(OTHER_KEY))

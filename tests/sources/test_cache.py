@@ -19,7 +19,7 @@ import pytest
 from requests_bearer_env import BearerEnvAuth, InvalidKeyError, KeySourceError, MissingKeyError
 from requests_bearer_env.credential import Credential
 from requests_bearer_env.sources import cache as cache_module
-from requests_bearer_env.sources.base import count
+from requests_bearer_env.sources.base import next_event
 from requests_bearer_env.sources.cache import CachedProviderSource
 from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Vault, authorized
 
@@ -309,8 +309,8 @@ def test_a_provider_that_calls_its_auth_raises() -> None:
 
 
 def after(auth: BearerEnvAuth, refused: Credential, since: int | None = None) -> str:
-    """Return the header after a refusal of one that was prepared at some count, or just now."""
-    auth.sources.forget(refused, count() if since is None else since)
+    """Return the header after a refusal of one that was prepared at some event, or just now."""
+    auth.sources.forget(refused, next_event() if since is None else since)
     return str(auth.credential())
 
 
@@ -333,7 +333,7 @@ def test_32_refused_threads_ask_once(pool: ThreadPoolExecutor) -> None:
     """The first thread has asked, and the provider still has that key, so the others need not ask."""
     vault = Vault(KEY)
     auth = BearerEnvAuth(provider=vault, ttl=100)
-    refused, since = auth.credential(), count()
+    refused, since = auth.credential(), next_event()
     results = [pool.submit(auth.sources.read_after_refusal, refused, since) for _ in range(THREADS)]
     assert {result.result(10)[0].credential for result in results} == {OLD}
     assert vault.calls == 2
@@ -343,7 +343,7 @@ def test_a_key_asked_for_later_is_dropped_later(clock: Clock) -> None:
     """A refusal of an earlier request drops a key that was asked for since only after the remembered time."""
     vault = Vault(KEY, KEY, OTHER_KEY)
     auth = BearerEnvAuth(provider=vault, ttl=50)
-    refused, since = auth.credential(), count()
+    refused, since = auth.credential(), next_event()
     assert after(auth, refused, since) == OLD
     clock.now += 4.9
     assert after(auth, refused, since) == OLD
@@ -366,10 +366,10 @@ def test_a_refused_key_serves_during_a_failure() -> None:
     auth = BearerEnvAuth(provider=vault, ttl=100)
     refused = auth.credential()
     with pytest.raises(KeySourceError):
-        auth.sources.read_after_refusal(refused, count())
+        auth.sources.read_after_refusal(refused, next_event())
     assert authorized(auth) == OLD
     with pytest.raises(KeySourceError):
-        auth.sources.read_after_refusal(refused, count())
+        auth.sources.read_after_refusal(refused, next_event())
     assert after(auth, refused) == NEW
 
 
@@ -389,7 +389,7 @@ def test_threads_that_wait_for_a_failure(failure: object, pool: ThreadPoolExecut
     vault = Vault(KEY, gate)
     auth = BearerEnvAuth(provider=vault, ttl=100)
     refused = auth.credential()
-    first = pool.submit(auth.sources.read_after_refusal, refused, count())
+    first = pool.submit(auth.sources.read_after_refusal, refused, next_event())
     assert gate.reached.wait(10)
     others = [pool.submit(authorized, auth) for _ in range(8)]
     waiting(8)
@@ -417,7 +417,7 @@ def test_a_call_after_the_request_is_shared(clock: Clock, pool: ThreadPoolExecut
     gate = Gate(OTHER_KEY)
     vault = Vault(KEY, gate)
     auth = BearerEnvAuth(provider=vault, ttl=100)
-    refused, since = auth.credential(), count()
+    refused, since = auth.credential(), next_event()
     early = refresh_early(auth, gate, clock, pool)
     late = pool.submit(after, auth, refused, since)
     waiting(1)
@@ -431,9 +431,9 @@ def test_a_failure_does_not_restore_a_refused_key(call: str, clock: Clock, pool:
     """An early refresh that fails cannot fall back on a key that a server has refused meanwhile."""
     gate = Gate(OSError())
     auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
-    refused, since = auth.credential(), count()
+    refused, since = auth.credential(), next_event()
     early = refresh_early(auth, gate, clock, pool)
-    auth.sources.forget(refused, since if call == "after the refused request" else count())
+    auth.sources.forget(refused, since if call == "after the refused request" else next_event())
     gate.opened.set()
     assert isinstance(early.exception(10), KeySourceError)
     assert authorized(auth) == NEW
