@@ -35,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        super().error(_ECHO.sub(r"\1 (not shown, as a key may be among them)", message))
+        super().error(_ECHO.sub(r"\1 (not shown because it may be a key)", message))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,19 +50,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: The usage is wrong (2), or the help or the version was asked for (0).
     """
-    parser = _Parser(prog="requests-bearer-env", description="Bearer keys for requests.")
+    parser = _Parser(
+        prog="requests-bearer-env", description="Find out why a request with a bearer key is refused, or run a demo."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="find out why a request is refused", description=_CHECK)
     _add_options(check)
     check.set_defaults(run=partial(_run_check, check))
-    demo = commands.add_parser("demo", help="show it at work against an HTTPS server on this machine")
+    demo = commands.add_parser("demo", help="show how keys are sent, to an HTTPS server on this machine")
     demo.add_argument("--serve", action="store_true", help="keep the server up, and print what to try on it")
     demo.add_argument(
         "--port",
         type=_parse_port,
         metavar="PORT",
-        help="with --serve: for http; https gets the next one (default: free ones)",
+        help="with --serve: the port for http; https uses the next one (default: any free ports)",
     )
     demo.set_defaults(run=partial(_run_demo, demo))
     options = parser.parse_args(argv)
@@ -74,13 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-_CHECK = """Check the key, what is around it and, given a URL, what the server says to it. The key is never shown.
+_CHECK = """Check the key, its file, the environment and, given a URL, the server's answer. Of the key, only its length
+and, if it is long, its last 4 characters are shown.
 Exit status: 0 if nothing failed, 1 if something did, 2 for wrong usage, 130 if interrupted."""
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``check``."""
-    parser.add_argument("url", nargs="?", metavar="URL", help="where the requests go; without it no network is used")
+    parser.add_argument("url", nargs="?", metavar="URL", help="the URL of the requests; without it, nothing is sent")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--env", metavar="NAME", help="the environment variable with the key (default: BEARER_TOKEN)")
     source.add_argument("--file", metavar="PATH", help="the file with the key")
@@ -88,7 +91,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--command",
         metavar="'PROGRAM ARG ...'",
         type=_split_words,
-        help="a program that prints the key; no shell is used; in cmd, put double quotes around all",
+        help="a program that prints the key; no shell is used; in cmd, put the whole command in double quotes",
     )
     parser.add_argument("--first-line", action="store_true", help="take only the first line that PROGRAM prints")
     for option, text in (("--host", "a host that the key is bound to"), ("--allow-http", "a host for plain HTTP")):
@@ -103,7 +106,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         type=_parse_number,
         default=10,
         metavar="SECONDS",
-        help="for the network, and for PROGRAM (default: 10)",
+        help="the time limit for all use of the network, and for PROGRAM (default: 10)",
     )
     parser.add_argument(
         "--max-age",
@@ -133,7 +136,7 @@ def _split_words(text: str) -> list[str]:
 def _parse_number(text: str) -> float:
     """Return a number; nan if the text is not a number.
 
-    `examine` rejects nan. If this function raised, argparse would print the text, which may be a key.
+    `examine` and `command` reject nan. If this function raised, argparse would print the text, which may be a key.
     """
     try:
         return float(text)
@@ -196,7 +199,7 @@ def _make_auth(options: argparse.Namespace) -> BearerEnvAuth:
     """Return the auth that the options describe.
 
     Raises:
-        ValueError: An option has a wrong value; the message names the option.
+        ValueError: An option has a wrong value; the message does not show it.
     """
     if options.env is not None:
         EnvSource(options.env, "--env", COMMAND_LINE.file)

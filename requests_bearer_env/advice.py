@@ -33,9 +33,9 @@ def how_to_check(
         where: The source that the key came from, in words.
         credential: The header's value. If the URL holds a piece of it, the URL is not shown.
         request: The refused request.
-        asked: The URL that the program asked for. It is the one that is shown, unless a redirect has led to another
-            origin, because a server chose the URL of a redirect. User, query and fragment are left out, because
-            they may be secret.
+        asked: The URL that the program asked for, which the advice shows, because servers choose the URLs of
+            redirects. If a redirect has led to another origin, the advice shows the word URL instead. User, query and
+            fragment are left out, because they may be secret.
     """
     url = _shown_url(request, asked, credential)
     method = str(request.method).upper()

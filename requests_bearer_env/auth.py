@@ -43,37 +43,38 @@ class KeyAuth(AuthBase, Trust):
 
 
 class BearerEnvAuth(KeyAuth):
-    """Sends an API key from outside the code as ``Authorization: Bearer <key>``, and only over https.
+    """An auth that reads an API key for each request, and sends it as ``Authorization: Bearer <key>``.
 
     Pass it to requests as ``auth=``, or set it as the ``auth`` of a session::
 
         requests.post("https://tgw.local/v1/completions", json=payload, auth=BearerEnvAuth("TGW_API_KEY"))
 
-    Each request reads the named sources in the order env, file, provider, and the first that has a key
-    wins. When the server refuses the key, the sources are read again, and if the key has changed the
-    request is sent once more. Objects are immutable, hashable, equal by their arguments, picklable
-    (without the key) and safe to share between threads.
+    The key is sent only over https, or over plain HTTP to hosts that ``allow_http=`` names. Each request reads
+    the named sources in the order env, file, provider, and the first that has a key wins. When the
+    server refuses the key, the sources are read again, and if the key has changed the request is sent once more.
+    Objects are immutable, hashable, equal by their arguments, picklable (without the key) and safe to share between
+    threads.
 
     Args:
-        env: The name of an environment variable. If it is unset or blank and the variable of that
-            name with ``_FILE`` appended is set, the latter names the file that has the key. The default
+        env: The name of an environment variable. If it is unset or blank, the key is read from the file that
+            the variable ``<env>_FILE`` names. If both are set, a request raises `KeySourceError`. The default
             is ``BEARER_TOKEN`` if no other source is named.
-        file: The path of a file with the key, in UTF-8, of at most 16 KiB. ``~`` and ``$VAR`` are
-            expanded at each request. Only a regular file is read.
+        file: The path of a UTF-8 file of at most 16 KiB with the key. ``~`` and ``$VAR`` are expanded at each
+            request. Only a regular file is read.
         provider: A callable without arguments that returns the key as a str, as bytes in ASCII, or
-            None for no key. It must not wait for another thread that uses the same auth. `command`
-            makes a provider that runs a program.
+            None for no key. `command` makes a provider that runs a program. With ``ttl``, the provider must not
+            wait for another thread that uses the same auth, because that thread may wait for it.
         ttl: Seconds for which the provider's key is cached and shared by all threads. After 80 to 90 % of
             that time, one thread refreshes the key early, and the others use the cached key meanwhile.
             Without ``ttl``, the provider is called for every request.
         hosts: Host patterns that the key is bound to: ``api.example.com``, ``*.example.org`` (every
             subdomain, but not ``example.org``), ``tgw.local:5000``. A pattern without a port matches any
-            port. When a server redirects to another origin, requests drops the key. The key is sent again
-            only if the new URL is https, its host is one of these, and its server refuses the request
-            without the key.
+            port. When a server redirects to another origin, requests drops the key (except from http to https
+            on the standard ports of one host). The key is sent again only if the new URL is https, its host is
+            one of these, and its server refuses the request without the key.
         allow_http: Hosts, without wildcards, that may be reached by plain HTTP over a direct connection.
-            The request is refused if the environment's proxy settings apply to it; ``proxies=`` and
-            ``session.proxies`` cannot be checked.
+            The request is not sent if the environment's proxy settings apply to it. An auth cannot see
+            ``proxies=`` and ``session.proxies``: through such a proxy, the key is sent in plain text.
         refresh_on: One or more statuses, from 400 to 599, that mean that the server refused the key. The
             default is 401; Jupyter Server answers 403, and LiteLLM 400. A Bearer challenge with
             ``error="invalid_token"`` counts as a refusal at any status from 400.
@@ -127,7 +128,7 @@ class BearerEnvAuth(KeyAuth):
         """
         try:
             self.destination.check(r.url)
-            # read() raises MissingKeyError rather than return None.
+            # If no source has a key, read() raises MissingKeyError, so the credential is not None.
             credential: Any = self.sources.read().credential
         except BearerAuthError as error:
             error.request = r
@@ -172,7 +173,7 @@ class BearerEnvAuth(KeyAuth):
         return isinstance(other, BearerEnvAuth) and type(self) is type(other) and self._config() == other._config()
 
     def __hash__(self) -> int:
-        # Without the provider, which may not be hashable.
+        # The provider may not be hashable, so it is left out.
         return hash(tuple(item for item in self._config().items() if item[0] != "provider"))
 
     def __repr__(self) -> str:

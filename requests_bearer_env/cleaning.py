@@ -43,7 +43,7 @@ _PROXY = re.compile(
 
 
 def replace_unprintable(text: str) -> str:
-    """Return a text of this package with each unprintable character replaced, because a path in it may hold any."""
+    """Return a text of this package with ? for each unprintable character, because a path in the text may hold one."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
@@ -135,11 +135,11 @@ def url_without_secrets(url: str) -> str:
 
 
 def sanitize_url(url: str, *credentials: Credential) -> str:
-    """Return a URL that a server may have chosen as it may be shown: without secret parts, and sanitized."""
+    """Return a URL without its secret parts, and sanitized, because a server may have chosen it."""
     return sanitize(url_without_secrets(url), *credentials)
 
 
 def proxy_address(proxy: str) -> str:
     """Return host and port of a proxy's URL, without the password that it may hold."""
     match = _PROXY.fullmatch(proxy)
-    return match[1] if match else "(its address is not plain, so it is not shown)"
+    return match[1] if match else "(address not shown because it cannot be parsed)"

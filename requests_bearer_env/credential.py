@@ -13,7 +13,8 @@ from .errors import InvalidKeyError
 
 _SCHEME = r"\Abearer(?:\s+|\Z)"
 
-#: RFC 6750's b64token, unless it begins with a B, as the scheme does. Such a value needs no further checks.
+#: Matches RFC 6750's b64token, except one that begins with B or b, as the scheme does. `parse` returns every match
+#: unchanged, so a match needs no further checks.
 ORDINARY_KEY = re.compile(r"[AC-Zac-z0-9._~+/-][A-Za-z0-9._~+/-]*=*")
 
 #: The repr of a header value, and its pickle.
@@ -32,7 +33,7 @@ class Credential(str):
         return repr(MASK)
 
     def __getitem__(self, index: Any) -> Credential:
-        # Traceback printers such as rich truncate a long value before they take its repr.
+        # Traceback printers such as rich slice a long value before they take its repr, so a slice hides itself, too.
         return Credential(super().__getitem__(index))
 
     def __copy__(self) -> Credential:
@@ -83,9 +84,9 @@ def parse(raw: str, where: str) -> Credential | None:
 def describe_trimming(raw: str) -> str:
     """Return what `parse` removes from a value, as messages name it; blank if it removes nothing."""
     found: list[str] = []
-    if raw.startswith("\ufeff"):
+    if raw.lstrip().startswith("\ufeff"):
         found.append("the byte order mark")
-        raw = raw[1:]
+        raw = raw.replace("\ufeff", "", 1)
     key = raw.strip()
     if key != raw:
         found.append(describe_white_space(raw, key))
@@ -96,4 +97,4 @@ def describe_trimming(raw: str) -> str:
 
 def describe_white_space(raw: str, key: str) -> str:
     """Return the white space around a key, as messages name it."""
-    return "the line break at its end" if raw.rstrip("\r\n") == key else "the white space around it"
+    return "the line break at the end" if raw.rstrip("\r\n") == key else "the white space around the key"

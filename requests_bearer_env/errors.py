@@ -6,13 +6,13 @@
     └── BearerAuthError
         ├── MissingKeyError         no source had a key
         ├── InvalidKeyError         a source had a value that cannot be a key (also a ValueError)
-        ├── KeySourceError          a source failed: unreadable, raised, ambiguous
-        ├── InsecureTransportError  the URL is not https
+        ├── KeySourceError          a source failed or is ambiguous
+        ├── InsecureTransportError  the URL is not https, or cannot be parsed
         └── UntrustedHostError      the URL's host is not among hosts=
 
-They are raised while a request is prepared, before anything is sent, and carry that request as
-``request``, as every `requests.exceptions.RequestException` does. No message holds a key.
-Wrong arguments to a constructor are `TypeError` or `ValueError`.
+Preparing a request raises them, before anything is sent, and they carry that request as ``request``, as every
+`requests.exceptions.RequestException` does. `BearerEnvAuth.credential` raises them without a request. No message
+holds a key. A constructor raises `TypeError` or `ValueError` for a wrong argument.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PYTHON = Wording(
     provider="provider=",
     hosts="hosts=",
     allow_http="allow_http=['{host}']",
-    or_trust_path=", or, if you trust that path, allow_http=['{host}']",
+    or_trust_path="; or, if you trust the network, use allow_http=['{host}']",
     load_dotenv="call load_dotenv(PATH) of python-dotenv, with the path of that file, before the first request",
 )
 COMMAND_LINE = Wording(
@@ -59,7 +59,7 @@ COMMAND_LINE = Wording(
     provider="--command",
     hosts="--host",
     allow_http="--allow-http {host}",
-    or_trust_path=", or, if you trust that path, --allow-http {host}",
+    or_trust_path="; or, if you trust the network, use --allow-http {host}",
     load_dotenv=_DOTENV,
 )
 HTTPIE = Wording(
@@ -129,14 +129,14 @@ class InvalidKeyError(BearerAuthError, ValueError):
 
 
 class KeySourceError(BearerAuthError):
-    """A source failed, so it is unknown whether it has a key.
+    """A source failed or is ambiguous, so it is unknown which key to send.
 
-    When a provider raised, its exception is the ``__cause__``.
+    If a function given as ``provider=`` raised, its exception is the ``__cause__``.
     """
 
 
 class InsecureTransportError(BearerAuthError):
-    """The URL is not https, so the key would be readable on the network path."""
+    """The URL is not https, or cannot be parsed, so the key could be read on the way or reach another host."""
 
 
 class UntrustedHostError(BearerAuthError):

@@ -28,7 +28,7 @@ _LOCAL = ("127.0.0.1", "::1", "localhost")
 class BearerEnvPlugin(AuthPlugin):
     """The plugin for ``-A bearer-env``, which sends the key only over https."""
 
-    name = "Bearer key from outside of the command line"
+    name = "Bearer key from an environment variable or a file"
     description = "-a NAME of an environment variable, or -a @PATH of a file; without -a, $BEARER_TOKEN"
     auth_type = "bearer-env"
     auth_require = False
@@ -61,7 +61,7 @@ class BearerEnvPlugin(AuthPlugin):
 class BearerEnvLocalPlugin(BearerEnvPlugin):
     """The plugin for ``-A bearer-env-local``, which also sends the key to this machine over plain HTTP."""
 
-    name = "The same, and over plain HTTP to 127.0.0.1, ::1 and localhost"
+    name = "The same as bearer-env, and also over plain HTTP to 127.0.0.1, ::1 and localhost"
     auth_type = "bearer-env-local"
     allow_http: tuple[str, ...] = _LOCAL
 

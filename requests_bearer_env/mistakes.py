@@ -44,7 +44,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
         ),
         Mistake(
             "is a reference to a secret or a URL, not the key itself",
-            "store the key itself, or name the program that resolves the reference with {provider}",
+            "store the key itself, or use {provider} with a program that resolves the reference",
         ),
     ),
     (
@@ -57,7 +57,7 @@ _REFUSED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     ),
     (
         re.compile(r"(?:token|basic|apikey|api-key)\s+\S", re.IGNORECASE),
-        Mistake("begins with another scheme than Bearer", "store only the key, which is sent with the scheme Bearer"),
+        Mistake("begins with a scheme other than Bearer", "store only the key, which is sent with the scheme Bearer"),
     ),
     (
         # A name in capitals, a name with a word such as key or token in it, or a name after export. Names are
@@ -123,7 +123,7 @@ _PLACEHOLDERS = re.compile(
 _SUSPECTED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
     (
         re.compile(r"\$[A-Z_][A-Z0-9_]+\Z|\$env:\w+\Z|%\w+%\Z", re.ASCII),
-        Mistake("looks like a variable's name that nothing has expanded", "store what the variable holds"),
+        Mistake("looks like a reference to a variable that nothing has expanded", "store the variable's value"),
     ),
     (
         re.compile(
@@ -136,7 +136,7 @@ _SUSPECTED: tuple[tuple[re.Pattern[str], Mistake], ...] = (
         ),
         Mistake(
             "looks like a reference to a secret that nothing has resolved",
-            "store the key itself, or name the program that resolves the reference with {provider}",
+            "store the key itself, or use {provider} with a program that resolves the reference",
         ),
     ),
     (
@@ -254,5 +254,5 @@ def _suggest_remedy(char: str) -> str:
     if char == "\0":
         return "it may be stored as UTF-16, which PowerShell's > writes, so store it as UTF-8"
     if char in "\r\n":
-        return "it has more than one line, so store the key alone"
+        return "store only the key, on one line"
     return "a key is visible ASCII without white space, so copy it again"

@@ -28,7 +28,7 @@ class _Mount(NamedTuple):
 
 
 class MountedAuth(KeyAuth):
-    """Chooses an auth object by the request's URL, as ``session.mount`` chooses an adapter.
+    """An auth that chooses among other auths by the request's URL, as ``session.mount`` chooses an adapter.
 
     The longest matching prefix decides::
 
@@ -42,11 +42,11 @@ class MountedAuth(KeyAuth):
     may resolve differently, such as ``/v1/..%2fadmin``, matches only a prefix without a path. A request whose
     URL matches no prefix gets no Authorization header.
 
-    The refusal of a key is handled by the `BearerEnvAuth` that is mounted at the refusing URL, as it is when
-    that auth is used alone. It is handled after a redirect, too, unless the redirect chain went through a URL
-    without a mount. Note that requests keeps the header on a redirect within an origin, even if the path
-    leaves the prefix. ``hosts=`` of a mounted `BearerEnvAuth` still refuses hosts, but its key is not sent
-    to a host where it is not mounted.
+    If a server refuses a key, the `BearerEnvAuth` that is mounted at that URL handles the refusal, as it does
+    when it is used alone. It does so after a redirect, too, unless the redirect chain went through a URL that
+    may not get a key, such as one without a mount. Note that requests keeps the header on a redirect within an
+    origin, even if the path leaves the prefix. ``hosts=`` of a mounted `BearerEnvAuth` can exclude hosts, but
+    cannot add any: its key is never sent to a host where it is not mounted.
 
     Any other `requests.auth.AuthBase` may be mounted. It authorises the first request as it does when it is
     used alone, and is not used after a redirect. Note that requests drops no header but Authorization on a
@@ -69,7 +69,7 @@ class MountedAuth(KeyAuth):
         try:
             vars(self)["mounts"] = _mounts(mounts)  # through vars(), because __setattr__ raises
         except BaseException as error:
-            # It may hold a key that was passed by mistake, and traceback printers show the locals of frames.
+            # mounts may hold a key that was passed by mistake, and traceback printers show the locals of frames.
             clear_frames(error)
             del mounts
             raise
@@ -113,13 +113,13 @@ class MountedAuth(KeyAuth):
         return isinstance(other, MountedAuth) and type(self) is type(other) and self.mounts == other.mounts
 
     def __hash__(self) -> int:
-        # Without the auth objects, because those of other packages may not be hashable.
+        # Auth objects of other packages may not be hashable, so they are left out.
         return hash(tuple(mount.prefix for mount in self.mounts))
 
     def __repr__(self) -> str:
         if "mounts" not in vars(self):
             return f"<{type(self).__name__}, not initialised>"
-        # Not the repr of auth objects of other packages, which may show their secrets.
+        # The repr of another package's auth may show its secret, so only its class is shown.
         shown = (
             f"{str(mount.prefix)!r}: {mount.auth if isinstance(mount.auth, KeyAuth) else type(mount.auth).__name__}"
             for mount in self.mounts
@@ -136,13 +136,13 @@ class MountedAuth(KeyAuth):
 def _mounts(mounts: Mapping[str, AuthBase]) -> tuple[_Mount, ...]:
     """Check and normalise all mounts; the longest path comes first."""
     if not isinstance(mounts, Mapping):
-        raise TypeError(f"mounts are {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
+        raise TypeError(f"mounts is {type(mounts).__name__}: give a dict of URL prefixes and auth objects")
     if not mounts:
-        raise ValueError("mounts are empty, so no request would get a key: give URL prefixes and auth objects")
+        raise ValueError("mounts is empty, so no request would get a key: give URL prefixes and auth objects")
     made: list[_Mount] = []
     for number, (prefix, auth) in enumerate(mounts.items(), start=1):
         if not isinstance(auth, AuthBase):
-            raise TypeError(f"what is mounted at prefix {number} is {type(auth).__name__}: give an auth object")
+            raise TypeError(f"the value of prefix {number} is {type(auth).__name__}: give an auth object")
         made.append(_Mount(parse_prefix(f"prefix {number}", prefix), auth))
     if len({mount.prefix for mount in made}) < len(made):
         raise ValueError("two prefixes are the same, so it is unknown which key is meant: leave one of them out")

@@ -129,9 +129,10 @@ def exit_status(process: Popen[bytes]) -> int | None:
 
 
 def start_options() -> dict[str, Any]:
-    """Return the arguments of Popen that let `process_group` end the program's child processes.
+    """Return the arguments of Popen for a program that `process_group` may have to kill.
 
-    Windows: they also prevent that a program opens a console window if this process has no console.
+    POSIX: they make the program the leader of a session. Windows: they prevent it from opening a console window if
+    this process has no console. If this process has no standard error, that of the program is discarded.
     """
     from subprocess import DEVNULL
 
@@ -169,7 +170,7 @@ def process_group(process: Popen[bytes]) -> Generator[None]:
 
 
 def _end(process: Popen[bytes], job: int | None) -> None:
-    """Kill a program and its child processes; one that runs as another user by now, such as sudo, keeps running."""
+    """Kill a program and its child processes; a process that now runs as another user, as sudo does, is left."""
     from subprocess import TimeoutExpired
 
     with suppress(PermissionError, TimeoutExpired):
@@ -300,7 +301,9 @@ def expand(path: str) -> str:
 
 
 def variable_sign(path: str) -> str:
-    """Return the sign of a variable in a path; after `expand`, only unset ones are left. Blank if there is none.
+    """Return the character that marks a variable in a path; blank if there is none.
+
+    After `expand`, only unset variables are left.
 
     Returns:
         "$", or on Windows "%" for a variable such as ``%APPDATA%``.
@@ -318,8 +321,8 @@ def looks_like_path(text: str) -> bool:
     return WINDOWS and (re.match(_WINDOWS_PATH, text) is not None or is_device_path(text))
 
 
-def colour(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal that interprets escape codes, and enable that on a Windows console."""
+def enable_colour(stream: TextIO | None) -> bool:
+    """Make a Windows console interpret escape codes, and return whether a stream is a terminal that does so."""
     if stream is None or not stream.isatty():
         return False
     if not WINDOWS:
@@ -379,7 +382,7 @@ def python_for_shell() -> str:
 
     Returns:
         Its path, quoted if it needs that; "python" if the path is not known. Also "python" for a path that needs
-        quotes on Windows, because PowerShell takes a quoted first word for a text.
+        quotes on Windows, because PowerShell treats a quoted first word as a string.
     """
     quoted = quote_for_shell(sys.executable) if sys.executable else None
     return "python" if quoted is None or (WINDOWS and quoted.startswith('"')) else quoted

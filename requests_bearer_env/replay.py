@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 _REPEATABLE = (type(None), str, bytes, bytearray, memoryview)
 
 
-def from_session(kwargs: Mapping[str, Any]) -> bool:
-    """Return whether `requests.Session.send` itself calls the hook, which it does with the transport's options.
+def is_call_by_session(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether `requests.Session.send` itself called the hook.
 
-    requests-cache calls the first request's hooks a second time, with the options of ``session.send()``.
+    It passes the options of the transport adapter. requests-cache calls the first request's hooks a second time, and
+    passes the options of ``session.send()``, such as ``allow_redirects``.
     """
     return "verify" in kwargs and "allow_redirects" not in kwargs
 
 
 def redirect_target(response: Response) -> str | None:
-    """Return the URL that requests would follow, without its fragment; None if the response does not redirect.
+    """Return the URL that requests would follow, without its fragment.
 
-    It is computed as `requests.Session.resolve_redirects` does.
+    None if the response does not redirect, or if its target is not a valid URL. The URL is computed as
+    `requests.Session.resolve_redirects` does.
     """
     start = str(response.url)
     try:
@@ -46,7 +48,7 @@ def redirect_target(response: Response) -> str | None:
 
 
 def body_position(body: Any) -> tuple[Any, Any] | None:
-    """Return a body and its present position; None if it has no position."""
+    """Return a body and its current position; None if it has no position."""
     if isinstance(body, _REPEATABLE):
         return None
     try:

@@ -19,7 +19,7 @@ from requests.utils import get_netrc_auth, select_proxy
 
 from .destination import origin_of
 from .errors import BearerAuthError
-from .replay import from_session, redirect_target, rewind
+from .replay import is_call_by_session, redirect_target, rewind
 from .sources.base import next_event
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Auth(Protocol):
 
 
 class Trust(ABC):
-    """Decides which URLs of a redirect chain may get a key.
+    """The rule for which URLs of a redirect chain may get a key.
 
     The auth object that prepared the request is its `Trust`.
     """
@@ -97,8 +97,8 @@ class Retry:
             header: The Authorization header that was set; None if none was.
             replay: The body and its position, as returned by `body_position`; None if the body has no
                 position.
-            asked: The URL that the program asked for, if it is not ``start``: servers choose the URLs of
-                redirects.
+            asked: The URL that the program asked for; None if that is ``start``. After a redirect, a server chose
+                ``start``.
         """
         #: Decides which URLs may get a key. A `MountedAuth` replaces the mounted auth with itself.
         self.trust: Trust = trust
@@ -127,18 +127,21 @@ class Retry:
     def __call__(self, response: Response, **kwargs: Any) -> Response | None:
         """Resend a refused request with a key that has changed; return None to keep the response."""
         request: PreparedRequest | None = getattr(response, "request", None)
-        if request is None or not from_session(kwargs):  # a response made by hand has no request
+        if request is None or not is_call_by_session(kwargs):  # a response made by hand has no request
             return None
         url = str(request.url)
         if response.status_code < 300 and not self._targets:
             return None  # the usual case: a success, from which no redirect leads on
         trusted, auth = self.trust.auth_for(url, str(self._start))
-        # `Destination.check` could see only the environment's proxy settings. These also include proxies= and
-        # session.proxies, through which a request over plain HTTP would show the key.
+        # The adapter's proxies include proxies= and session.proxies, which `Destination.check` could not see. Over
+        # plain HTTP, such a proxy can read the key.
         if not trusted or (not url.startswith("https:") and select_proxy(url, kwargs.get("proxies"))):
             # Remove the hook for the rest of the chain, because an untrusted server chooses the next URL.
             request.hooks = replace_hook(request.hooks)
-            _log.debug("%s gets no key: the key may not be sent there, or not through this proxy", origin_of(url))
+            message = (
+                "no key is put back along this redirect chain: it may not be sent to %s, or not through this proxy"
+            )
+            _log.debug(message, origin_of(url))
             return None
         may_handle = self._may_handle(request, redirected=self._take_target(url))
         if may_handle:
@@ -259,8 +262,8 @@ class Unpickled:
 
     def __call__(self, response: Response, **kwargs: Any) -> None:
         """Log the reason for a 401."""
-        if response.status_code == 401 and from_session(kwargs):
-            _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it anew")
+        if response.status_code == 401 and is_call_by_session(kwargs):
+            _log.warning("the server answered 401 to a request that was pickled, without its key: prepare it again")
 
 
 def is_refusal(auth: Auth, response: Response) -> bool:
@@ -287,7 +290,8 @@ def _read_changed_key(
     except BearerAuthError as error:
         _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
         return None
-    credential = cast("Credential", reading.credential)  # the sources raise MissingKeyError rather than return None
+    # If no source has a key, they raise MissingKeyError, so the credential is not None.
+    credential = cast("Credential", reading.credential)
     if credential != refused:
         return credential
     if _log.isEnabledFor(logging.INFO):

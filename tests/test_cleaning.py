@@ -151,8 +151,8 @@ def test_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
         ("user:hunter2@[::1]:3128", "[::1]:3128"),
         ("SOCKS5H://proxy.example:1080", "proxy.example:1080"),
         ("proxy.example:3128", "proxy.example:3128"),
-        ("http://user:hunter2", "(its address is not plain, so it is not shown)"),
-        ("http://proxy.example/hunter2", "(its address is not plain, so it is not shown)"),
+        ("http://user:hunter2", "(address not shown because it cannot be parsed)"),
+        ("http://proxy.example/hunter2", "(address not shown because it cannot be parsed)"),
     ],
 )
 def test_proxy_is_shown_without_its_password(proxy: str, shown: str) -> None:

@@ -112,15 +112,16 @@ def test_unusual_keys_are_sent_as_they_are(key: str) -> None:
     ("raw", "described"),
     [
         ("abc", ""),
-        ("abX\n", "the line break at its end"),
-        ("abc\r\n", "the line break at its end"),
-        (" abc", "the white space around it"),
-        ("abc \n", "the white space around it"),
+        ("abX\n", "the line break at the end"),
+        ("abc\r\n", "the line break at the end"),
+        (" abc", "the white space around the key"),
+        ("abc \n", "the white space around the key"),
         ("\ufeffabc", "the byte order mark"),
         ("Bearer abc", "the scheme Bearer"),
-        ("\ufeffbearer abc\n", "the byte order mark and the line break at its end and the scheme Bearer"),
+        ("\ufeffbearer abc\n", "the byte order mark and the line break at the end and the scheme Bearer"),
         ("bearerabc", ""),
-        ("\ufeff abc", "the byte order mark and the white space around it"),
+        ("\ufeff abc", "the byte order mark and the white space around the key"),
+        (" \ufeff abc", "the byte order mark and the white space around the key"),
     ],
 )
 def test_what_is_trimmed_is_described(raw: str, described: str) -> None:

@@ -52,8 +52,8 @@ def test_a_message_is_problem_and_remedy() -> None:
         ),
         (
             "use https://{or_trust_path}",
-            "use https://, or, if you trust that path, allow_http=['a.example']",
-            "use https://, or, if you trust that path, --allow-http a.example",
+            "use https://; or, if you trust the network, use allow_http=['a.example']",
+            "use https://; or, if you trust the network, use --allow-http a.example",
             "use https://",
         ),
     ],

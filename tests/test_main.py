@@ -175,7 +175,7 @@ def test_empty_no_color_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_windows_console_decides_about_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """A console without virtual terminal support would show the codes as text."""
-    monkeypatch.setattr(platforms, "colour", lambda stream: False)
+    monkeypatch.setattr(platforms, "enable_colour", lambda stream: False)
     assert on_terminal(monkeypatch).startswith("FAIL  key")
 
 
@@ -352,7 +352,7 @@ def test_command_has_the_key(capsys: Capture) -> None:
     out = capsys.readouterr().out
     name = Path(sys.executable).name
     assert (
-        f"provider command {name}: {len(KEY)} characters, ending in WXYZ; left out: the line break at its end\n" in out
+        f"provider command {name}: {len(KEY)} characters, ending in WXYZ; left out: the line break at the end\n" in out
     )
     assert "print" not in out
 
@@ -455,7 +455,7 @@ def test_wrong_usage_is_not_repeated(argv: list[str], capsys: Capture) -> None:
 
 BLANK = "argument --command: it is blank or has a quote that is not closed"
 NO_SECONDS = "the timeout is not a positive number below 1e+08: give a number of seconds"
-NOT_SHOWN = "(not shown, as a key may be among them)"
+NOT_SHOWN = "(not shown because it may be a key)"
 
 
 @pytest.mark.parametrize(
@@ -541,33 +541,35 @@ def test_version_is_shown(capsys: Capture) -> None:
 
 
 HELP = """
-Check the key, what is around it and, given a URL, what the server says to it. The key is never shown. Exit status: 0 if
-nothing failed, 1 if something did, 2 for wrong usage, 130 if interrupted.
+Check the key, its file, the environment and, given a URL, the server's answer. Of the key, only its length and, if it
+is long, its last 4 characters are shown. Exit status: 0 if nothing failed, 1 if something did, 2 for wrong usage, 130
+if interrupted.
 
 positional arguments:
-  URL                     where the requests go; without it no network is used
+  URL                     the URL of the requests; without it, nothing is sent
 
 options:
   -h, --help              show this help message and exit
   --env NAME              the environment variable with the key (default: BEARER_TOKEN)
   --file PATH             the file with the key
-  --command 'PROGRAM ARG ...'  a program that prints the key; no shell is used; in cmd, put double quotes around all
+  --command 'PROGRAM ARG ...'  a program that prints the key; no shell is used; in cmd, put the whole command in double
+                          quotes
   --first-line            take only the first line that PROGRAM prints
   --host HOST [HOST ...]  a host that the key is bound to
   --allow-http HOST [HOST ...]  a host for plain HTTP
   --method METHOD         the method of the request, which is really sent, without a body (default: GET)
-  --timeout SECONDS       for the network, and for PROGRAM (default: 10)
+  --timeout SECONDS       the time limit for all use of the network, and for PROGRAM (default: 10)
   --max-age DAYS          warn if the file with the key is older (default: 90)
   --json                  print JSON
 """
 
 COMMANDS = """
-Bearer keys for requests.
+Find out why a request with a bearer key is refused, or run a demo.
 
 positional arguments:
   COMMAND
     check                 find out why a request is refused
-    demo                  show it at work against an HTTPS server on this machine
+    demo                  show how keys are sent, to an HTTPS server on this machine
 
 options:
   -h, --help              show this help message and exit
@@ -578,7 +580,7 @@ DEMO = """
 options:
   -h, --help   show this help message and exit
   --serve      keep the server up, and print what to try on it
-  --port PORT  with --serve: for http; https gets the next one (default: free ones)
+  --port PORT  with --serve: the port for http; https uses the next one (default: any free ports)
 """
 
 

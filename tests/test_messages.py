@@ -71,7 +71,7 @@ NOT_A_URL = "prefix 1 is not an http or https URL with a host: write it like htt
 NOT_PLAIN = "prefix 1 contains ?, # or @: give scheme, host and path alone"
 NO_PROGRAM = "the command has no program, or has a NUL character in it: give a list of the program and its arguments"
 SHELL = "the command is a string: give a list of the program and its arguments, because no shell is used"
-TIMEOUT = "timeout= is not a positive, finite number: give the seconds to wait for the program"
+TIMEOUT = "the timeout is not a positive, finite number: give the seconds to wait for the program"
 TTL = "ttl= is not a positive, finite number: give the seconds to cache the provider's key"
 NEEDS_PROVIDER = "ttl= needs provider=, because only a provider's key is cached: leave it out"
 STATUS = "refresh_on= is empty or has a status that is not from 400 to 599: give statuses such as (401, 403)"
@@ -155,10 +155,10 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     (TypeError, "refresh_on= is NoneType: give statuses such as (401, 403)", [auth(refresh_on=None)]),
     (TypeError, NO_STATUS, [auth(refresh_on=(401, status)) for status in ("403", 403.0, True, None)]),
     (ValueError, STATUS, [auth(refresh_on=status) for status in ((), 399, 600, (401, 200))]),
-    (TypeError, "mounts are list: give a dict of URL prefixes and auth objects", [mounted([("https://a.example", 5)])]),
-    (TypeError, "mounts are str: give a dict of URL prefixes and auth objects", [mounted("https://a.example")]),
-    (TypeError, "mounts are NoneType: give a dict of URL prefixes and auth objects", [mounted(None)]),
-    (ValueError, "mounts are empty, so no request would get a key: give URL prefixes and auth objects", [mounted({})]),
+    (TypeError, "mounts is list: give a dict of URL prefixes and auth objects", [mounted([("https://a.example", 5)])]),
+    (TypeError, "mounts is str: give a dict of URL prefixes and auth objects", [mounted("https://a.example")]),
+    (TypeError, "mounts is NoneType: give a dict of URL prefixes and auth objects", [mounted(None)]),
+    (ValueError, "mounts is empty, so no request would get a key: give URL prefixes and auth objects", [mounted({})]),
     (
         TypeError,
         "prefix 2 is int: give a URL such as https://api.example.com/v1/",
@@ -171,11 +171,11 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     ),
     (
         TypeError,
-        "what is mounted at prefix 1 is tuple: give an auth object",
+        "the value of prefix 1 is tuple: give an auth object",
         [mounted({"https://a.example": ("u", "p")})],
     ),
-    (TypeError, "what is mounted at prefix 1 is str: give an auth object", [mounted({"https://a.example": KEY})]),
-    (TypeError, "what is mounted at prefix 1 is NoneType: give an auth object", [mounted({"https://a.example": None})]),
+    (TypeError, "the value of prefix 1 is str: give an auth object", [mounted({"https://a.example": KEY})]),
+    (TypeError, "the value of prefix 1 is NoneType: give an auth object", [mounted({"https://a.example": None})]),
     (
         ValueError,
         NOT_A_URL,
@@ -204,9 +204,9 @@ WRONG: list[tuple[type[Exception], str, list[Call]]] = [
     (TypeError, "the command has a part that is not a str: give a list of str", [run([b"op"])]),
     (TypeError, "'int' object is not iterable", [run(5)]),
     (ValueError, NO_PROGRAM, [run([]), run([""]), run(["op", f"{KEY}\0"])]),
-    (TypeError, "timeout= is str: give a number of seconds", [run(["op"], timeout=KEY)]),
-    (TypeError, "timeout= is bool: give a number of seconds", [run(["op"], timeout=True)]),
-    (TypeError, "timeout= is NoneType: give a number of seconds", [run(["op"], timeout=None)]),
+    (TypeError, "the timeout is str: give a number of seconds", [run(["op"], timeout=KEY)]),
+    (TypeError, "the timeout is bool: give a number of seconds", [run(["op"], timeout=True)]),
+    (TypeError, "the timeout is NoneType: give a number of seconds", [run(["op"], timeout=None)]),
     (ValueError, TIMEOUT, [run(["op"], timeout=timeout) for timeout in (0, -1, math.inf, math.nan, 1e300)]),
     (TypeError, "first_line= is int: give True or False", [run(["op"], first_line=1)]),
     (AttributeError, "BearerEnvAuth is immutable: make another one", [lambda: setattr(BASIC, "hosts", ())]),
@@ -242,19 +242,19 @@ def fail() -> str:
 
 
 PYTHON = f"command {Path(sys.executable).name}"
-SET_IT = "set it before the program starts, or name the file that has the key in"
+SET_IT = "set it before the program starts, or set {}_FILE to the path of a file with the key"
 STORE_IT = "store the key in that file, or correct the path"
 BY_HAND = "run it by hand to see why"
 NOT_REGULAR = (
     "is not a regular file but a directory, pipe, socket or device: "
-    "give the path of a regular file, or name a program that prints the key with provider="
+    "give the path of a regular file, or use provider= with a program that prints the key"
 )
 
 #: Failing sources: the error, its whole message, and the auth whose request raises it.
 SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     (
         MissingKeyError,
-        f"no key found because TGW_KEY is not set in this process's environment: {SET_IT} TGW_KEY_FILE",
+        f"no key found because TGW_KEY is not set in this process's environment: {SET_IT.format('TGW_KEY')}",
         auth("TGW_KEY"),
     ),
     (
@@ -267,7 +267,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     ),
     (
         MissingKeyError,
-        f"no key found because BLANK_KEY is blank in this process's environment: {SET_IT} BLANK_KEY_FILE",
+        f"no key found because BLANK_KEY is blank in this process's environment: {SET_IT.format('BLANK_KEY')}",
         auth("BLANK_KEY"),
     ),
     (
@@ -275,7 +275,8 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
         (
             "no key found because the variable with a name of 7 characters (not shown because it may be a key) "
             "is not set in this process's environment: "
-            "give the name of the variable that holds the key, not the key itself"
+            "set that variable before the program starts; "
+            "if this is the key itself, give the name of a variable that holds it"
         ),
         auth("hunter2"),
     ),
@@ -306,7 +307,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     (
         KeySourceError,
         (
-            "the path of the key's file has quotes around it, which are taken for a part of the path: "
+            "the path of the key's file has quotes around it, which count as part of the path: "
             "write the path without quotes"
         ),
         auth("QUOTED_KEY"),
@@ -321,7 +322,10 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     ),
     (
         MissingKeyError,
-        f"no key found because file $NO_SUCH_VARIABLE/key does not exist ($ in it names no variable): {STORE_IT}",
+        (
+            "no key found because file $NO_SUCH_VARIABLE/key does not exist "
+            f"($ in its path names no variable that is set): {STORE_IT}"
+        ),
         auth(file="$NO_SUCH_VARIABLE/key"),
     ),
     (MissingKeyError, f"no key found because file blank is blank: {STORE_IT}", auth(file="blank")),
@@ -380,7 +384,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
                 7,
                 "has SPACE (U+0020) at position 4: a key is visible ASCII without white space, so copy it again",
             ),
-            ("abc\ndef", 7, "has LINE FEED (U+000A) at position 4: it has more than one line, so store the key alone"),
+            ("abc\ndef", 7, "has LINE FEED (U+000A) at position 4: store only the key, on one line"),
             (
                 "a\0b\0",
                 4,
@@ -404,7 +408,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
                 15,
                 (
                     "is a reference to a secret or a URL, not the key itself: "
-                    "store the key itself, or name the program that resolves the reference with provider="
+                    "store the key itself, or use provider= with a program that resolves the reference"
                 ),
             ),
             (
@@ -420,7 +424,7 @@ SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
             (
                 "Token abc",
                 9,
-                "begins with another scheme than Bearer: store only the key, which is sent with the scheme Bearer",
+                "begins with a scheme other than Bearer: store only the key, which is sent with the scheme Bearer",
             ),
             (
                 "KEY=abc",
@@ -472,7 +476,7 @@ POSIX_SOURCES: list[tuple[type[BearerAuthError], str, Call]] = [
     (
         KeySourceError,
         (
-            "command (not shown because it is not the name of a program) cannot be started "
+            "command (not shown because it may hold a key) cannot be started "
             "(No such file or directory): check that it is installed and on the PATH"
         ),
         auth(provider=command([KEY])),
@@ -540,7 +544,7 @@ DESTINATIONS: list[tuple[type[BearerAuthError], str, list[str] | None, list[str]
         InsecureTransportError,
         (
             "the key was not sent to http://a.example:5000 because plain HTTP shows it to everyone on the network "
-            "path: use https://, or, if you trust that path, allow_http=['a.example']"
+            "path: use https://; or, if you trust the network, use allow_http=['a.example']"
         ),
         None,
         ["b.example"],

@@ -671,11 +671,11 @@ class Terminal(io.StringIO):
 
 
 class TestColour:
-    """colour."""
+    """enable_colour."""
 
     def test_a_posix_terminal_takes_escape_codes(self, posix: None) -> None:
         """Every terminal does, except one that TERM calls dumb, which the caller checks."""
-        assert platforms.colour(Terminal())
+        assert platforms.enable_colour(Terminal())
 
     @pytest.mark.parametrize("on_windows", [False, True])
     def test_a_file_gets_no_colour(
@@ -683,8 +683,8 @@ class TestColour:
     ) -> None:
         """Neither does a missing stream, as under pythonw.exe."""
         monkeypatch.setattr(platforms, "WINDOWS", on_windows)
-        assert not platforms.colour(Terminal(terminal=False))
-        assert not platforms.colour(None)
+        assert not platforms.enable_colour(Terminal(terminal=False))
+        assert not platforms.enable_colour(None)
 
     @pytest.mark.parametrize(
         ("mode", "grants", "after", "result"),
@@ -696,7 +696,7 @@ class TestColour:
     ) -> None:
         """The console's mode says whether it accepts escape codes; before Windows 10 it cannot be set."""
         windows.console_mode, windows.console = mode, grants
-        assert platforms.colour(Terminal()) is result
+        assert platforms.enable_colour(Terminal()) is result
         assert windows.console_mode == after
         assert set(windows.handles) == {101}
 
@@ -707,7 +707,7 @@ class TestColour:
             def isatty(self) -> bool:
                 return True
 
-        assert not platforms.colour(Shell())
+        assert not platforms.enable_colour(Shell())
 
 
 class TestSplitCommandLine:

@@ -187,7 +187,7 @@ EXPECTED: dict[str, tuple[list[str], str]] = {
         [],
         (
             "no key found because NO_SUCH_KEY is not set in this process's environment\n"
-            "set it before the program starts, or name the file that has the key in NO_SUCH_KEY_FILE\n"
+            "set it before the program starts, or set NO_SUCH_KEY_FILE to the path of a file with the key\n"
         ),
     ),
 }

@@ -164,7 +164,7 @@ class Server(ThreadingHTTPServer):
             self.handle_request()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Close the connection that ends the wait, without a handshake."""
+        """Return False once the server is closing, so that the connection of `__exit__` gets no TLS handshake."""
         del request, client_address  # http.server's arguments
         return not self._closing
 
@@ -192,7 +192,8 @@ class Server(ThreadingHTTPServer):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._closing = True
-        with contextlib.suppress(OSError):  # a connection ends the wait for the next one
+        # This connection wakes up handle_request(), which waits for one.
+        with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.server_port), PATIENCE).close()
         self._thread.join()
         for connection in list(self._connections):

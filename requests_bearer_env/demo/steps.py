@@ -109,7 +109,7 @@ class Demo:
 
     def rotation_of_a_file(self) -> None:
         """Show that the next request uses the new key after the file was rewritten."""
-        _title("3. The key is rotated under a running session: in a file")
+        _title("3. The key in a file is rotated while a session is open")
         self._rotate()
         url, key_file = self.server.url("/v1/models"), self.key_file
         _note(f"url is {url}")

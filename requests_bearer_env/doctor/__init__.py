@@ -1,8 +1,8 @@
 """The doctor finds out why a request with a bearer key is refused, and returns the result as data.
 
 `diagnose` checks the key, its file, the environment and, given a URL, the server. The command ``check``
-prints what `diagnose` returns. Keys are read and URLs checked by the code that authorises requests, so the
-report is about what a request does.
+prints what `diagnose` returns. The code that authorises requests also reads the keys and checks the
+URLs here, so the report describes what a request does.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def diagnose(
     called twice, and once more after a refusal. If the key may be sent to the URL, the request is sent
     with the key and, for GET and HEAD, once more without it, because only a difference between the two
     answers shows that the server reads the key. No redirect is followed, and at most 2 KiB of a body are
-    read. The proxies, CA bundle and netrc of the environment apply as they do to ``requests.get``.
+    read. The proxies and the CA bundle of the environment apply as they do to ``requests.get``. The netrc
+    file is only checked.
 
-    The result shows nothing of the key except its length and, if it has 20 characters or more, the
-    last 4. Text from a server or a JWT is truncated and reduced to one line of visible ASCII, and pieces of
-    the key in it are replaced.
+    Of the key, the result shows only its length and, if it has 20 characters or more, the last 4; of a JWT
+    also its dates, permissions and audience. Text from a server or a JWT is truncated and reduced
+    to one line of visible ASCII, and pieces of the key in it are replaced.
 
     Args:
         auth: The auth that the requests are made with. If it is a `MountedAuth`, the auth that it mounts for

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from requests_bearer_env.errors import COMMAND_LINE
 
 from .reason import (
-    explain_origin,
     explain_reason,
+    explain_server,
     explain_wait,
     is_web_page,
     names_other_scheme,
@@ -59,9 +59,9 @@ _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
 _DROPPED = (
     "see whether a proxy in front of the server drops the Authorization header, "
-    "by running check directly against the server behind the proxy"
+    "by checking the server behind the proxy directly"
 )
-_COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
+_COMPARE = "to compare with an answer without the key, check a URL that takes GET, such as /v1/models"
 _ADMIN_KEY = "if this is text-generation-webui, use its admin key (--admin-key), which this path takes"
 
 # For each status, what it means: "different" if the answers differ, so the server reads the key; "same" if they do
@@ -98,7 +98,7 @@ _NOT_FOUND = {
 }
 _CORRECT_REQUEST = (
     "see the server's reason and its documentation; this request has no body, which some URLs need: "
-    "to try the key alone, check a URL that does not"
+    "to try the key alone, check a URL that needs none"
 )
 _CLIENT_ERROR = {
     "different": Meaning("fail", "the server reads the key, and refuses the key or the request", _CORRECT_REQUEST),
@@ -128,11 +128,10 @@ _GATEWAY = {
     ),
 }
 _WAIT = "wait and send fewer requests; check the key's quota"
+_USED_UP = "the rate limit is exceeded or the quota is used up"
 _TOO_MANY = {
-    "different": Meaning("fail", "the server reads the key, and the rate limit or the quota is used up", _WAIT),
-    "same": Meaning(
-        "fail", "the rate limit or the quota is used up, which does not tell whether the key is right", _WAIT
-    ),
+    "different": Meaning("fail", f"the server reads the key, and {_USED_UP}", _WAIT),
+    "same": Meaning("fail", f"{_USED_UP}, which does not tell whether the key is right", _WAIT),
 }
 _SUCCESS = {
     "different": Meaning("ok", "the server accepts the key"),
@@ -146,8 +145,8 @@ _SUCCESS = {
 _FIXED = {
     407: Meaning(
         "fail",
-        "a proxy asks for credentials of its own, so the server was not reached",
-        "put them into the proxy's URL, in the variable HTTPS_PROXY",
+        "something asks for a proxy's credentials, so this does not tell whether the key is right",
+        "if the network needs a proxy, set HTTPS_PROXY to its URL with the credentials; if not, ask the server's owner",
     ),
 }
 _WEB_PAGE = Meaning(
@@ -212,7 +211,7 @@ def explain_answers(
     if answer.refused_status is not None and meaning.status == "ok":
         remedy = "check again: if this happens again, the key is cached for longer than it is valid, so lower ttl="
         meaning = meaning._replace(status="warn", remedy=remedy)
-    program = explain_origin(answer, keys) if meaning.maybe_lost else ""
+    program = explain_server(answer, keys) if meaning.maybe_lost else ""
     detail = "; ".join(filter(None, (detail, reason, explain_wait(answer, keys), program)))
     return Check("request", meaning.status, detail, meaning.remedy), meaning.text
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Budget:
-    """A number of seconds, of which `run` subtracts the time that it takes.
+    """A number of seconds, from which `run` subtracts the time that it takes.
 
     Attributes:
         seconds: The seconds at the start.

@@ -35,9 +35,9 @@ def check_netrc(url: str) -> Check | None:
 
 
 def _would_block() -> bool:
-    """Return whether the netrc file is a named pipe or a device, whose reading may take forever.
+    """Return whether the netrc file is not a regular file: reading a named pipe or a device may block forever.
 
-    For a request with an auth, requests reads that file only after a redirect.
+    The requests of the doctor never read it, so only this check would block.
     """
     given = os.environ.get("NETRC")
     paths = map(os.path.expanduser, [given] if given else ["~/.netrc", "~/_netrc"])

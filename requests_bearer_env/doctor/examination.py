@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from .request import Answer
 
-#: A number of seconds or days from this on is rejected, because it is a mistake and may overflow a timer.
+#: This number of seconds or days, or a greater one, is rejected, because it is a mistake and may overflow a timer.
 _LARGEST = 1e8
 
 #: The text of the verdict if the checks before the request failed.

@@ -29,7 +29,10 @@ _CERTIFICATES = {
     ),
     19: (
         "the server's certificate comes from a private CA that requests does not trust",
-        "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy replaces it",
+        (
+            "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; "
+            "if the server's own certificate is from a public CA, a proxy replaces it"
+        ),
     ),
     62: ("the server's certificate is for another host name", "use the name that it is for, or correct the URL"),
     64: ("the server's certificate is not for that address", "use the host name that it is for"),
@@ -46,10 +49,10 @@ _ADD_ISSUER = (
 )
 _WITH_BUNDLE = {
     18: (
-        "get that certificate from the server's owner, put it and the present ones into one file, "
+        "get that certificate from the server's owner, put it and the CAs that are trusted now into one file, "
         "and name that file in REQUESTS_CA_BUNDLE"
     ),
-    19: "add that CA's certificate there; if the server has none, a proxy replaces it",
+    19: "add that CA's certificate there; if the server's own certificate is from a public CA, a proxy replaces it",
     20: _ADD_ISSUER,
     21: _ADD_ISSUER,
 }
@@ -103,6 +106,10 @@ _EXPLANATIONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...]
     (HTTPException, "the answer is not valid HTTP", "look at the server's log, or at the proxy in front of it"),
 )
 
+_NO_TLS = (
+    "the port answers, but not with TLS",
+    "correct the port; if the server does not speak TLS, use http:// and {allow_http}",
+)
 _DEAD_PROXY = (
     "the proxy cannot be reached",
     "correct the proxy settings of the environment, or start the proxy; or name the host in NO_PROXY",
@@ -127,12 +134,12 @@ def explain_failure(error: BaseException, seconds: float, bundle: str = "") -> t
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _explain_certificate(cause, bundle)
     if any(isinstance(cause, ssl.SSLError) and getattr(cause, "reason", "") in _NOT_TLS for cause in errors):
-        return "the port answers, but not with TLS", "correct the port; for a server without TLS: http://, {allow_http}"
+        return _NO_TLS
     tunnel = next(filter(None, (_TUNNEL.search(str(cause)) for cause in errors)), None)
     if tunnel is not None and tunnel[1] == "407":
         return (
             "the proxy asks for credentials of its own (407)",
-            "put them into the proxy's URL, in the variable HTTPS_PROXY",
+            "put them into the proxy's URL, in the setting that the check proxy names",
         )
     refused = any(isinstance(cause, (ConnectionRefusedError, socket.gaierror)) for cause in errors)
     if refused and any(isinstance(cause, exceptions.ProxyError) for cause in errors):

@@ -29,7 +29,7 @@ _SIGNATURES = {"HS256": 32, "HS384": 48, "HS512": 64, "ES256": 64, "ES384": 96, 
 #: The length of an RSA signature in bytes is that of the issuer's RSA key, a multiple of this number.
 _RSA_STEP = 64
 
-#: A number of seconds since 1970 from this on is not a date, and may be too large for a float.
+#: This number of seconds since 1970, or a greater one, is not a date, and may be too large for a float.
 _LATEST_DATE = 1e12
 
 #: Seconds by which two clocks commonly differ.
@@ -43,7 +43,7 @@ _COPY_AGAIN = (
 
 
 class _Finding(NamedTuple):
-    """A problem of a key.
+    """A problem with a key.
 
     Attributes:
         problem: What was seen.
@@ -117,7 +117,7 @@ def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding 
         return None
     if complete:
         return None
-    problem = f"its signature has {len(signature)} characters, which no signature of its kind has"
+    problem = f"its signature has {len(signature)} characters, the wrong length for its algorithm"
     return _Finding(problem, _COPY_AGAIN, is_certain=False)
 
 

@@ -47,7 +47,10 @@ class KeyFound(NamedTuple):
 
 
 def find_key(sources: Sequence[Source], wording: Wording) -> KeyFound:
-    """Read the sources in order, as a request does, and return the first key."""
+    """Read the sources in order, as a request does, and return the first key.
+
+    Unlike a request, this does not wait for a missing file that may be about to be replaced.
+    """
     readings: list[Reading] = []
     for number, source in enumerate(sources, start=1):
         try:
@@ -118,7 +121,8 @@ def _describe_key(source: Source, reading: Reading, credential: Credential, othe
     if mistake is not None:
         detail += f"; it {mistake.problem}"
         remedies.append(fill_in_options(mistake.remedy, wording))
-    if other:  # `source` is a variable, because only a provider can follow a file, and no provider is called
+    if other:
+        # The key came from an environment variable: only a provider can follow a file, and no provider is called.
         variable = source.options()["env"] + ("" if _file_source(source) is None else "_FILE")
         detail += f"; another key is in {other}, which is not used"
         remedies.append(f"if the other key is the newer one, unset {variable}")

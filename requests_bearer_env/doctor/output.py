@@ -127,7 +127,7 @@ def _stdout() -> TextIO | None:
 def _use_colour() -> bool:
     """Return whether the output is a terminal that shows colours, and the environment does not forbid them."""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and platforms.colour(_stdout())
+    return wanted and platforms.enable_colour(_stdout())
 
 
 def _write(text: str) -> None:

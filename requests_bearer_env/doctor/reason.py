@@ -87,7 +87,7 @@ def takes_admin_key(answer: Answer) -> bool:
     )
 
 
-def explain_origin(answer: Answer, keys: Sequence[Credential]) -> str:
+def explain_server(answer: Answer, keys: Sequence[Credential]) -> str:
     """Say which program answered, and through which proxies; return "" if no header tells.
 
     The headers are Server (RFC 9110 section 10.2.4) and Via (section 7.6.3).

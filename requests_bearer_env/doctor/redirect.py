@@ -61,7 +61,10 @@ def explain_redirect(answer: Answer, auth: KeyAuth, keys: Sequence[Credential]) 
         return (
             "warn",
             f"{where}, where requests drops the key; the server seems not to know that it was reached over https",
-            "have the server trust X-Forwarded-Proto of its TLS proxy; or correct the URL, such as its final slash",
+            (
+                "have the server trust X-Forwarded-Proto of its TLS proxy; "
+                "or correct the URL, for example its trailing slash"
+            ),
         )
     return _explain_key(answer.url, target, where, auth)
 

@@ -159,9 +159,8 @@ def _make_answer(response: Response, body: bytes, received: float) -> Answer:
         response.headers,
         body,
         (redirect_target(response) or "") if response.is_redirect else None,
-        response.history[0].status_code
-        if response.history
-        else None,  # the history has only what the hook resent, as no redirect is followed
+        # No redirect is followed, so the history holds only refusals after which the hook resent the request.
+        response.history[0].status_code if response.history else None,
         tuple(Credential(header) for header in headers if header is not None),
         received,
     )

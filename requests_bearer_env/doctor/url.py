@@ -48,7 +48,7 @@ def check_url(
     Args:
         url: The prepared URL, to which the key may be sent.
         verify: The trusted CAs, as the ``verify`` of requests.
-        proxy: The proxy that the environment names for this URL, to which nothing is sent.
+        proxy: The proxy that the environment names for this URL. If there is one, nothing is connected to.
         budget: The time for the network.
         keys: The keys that must not be shown, even if the URL holds one.
         wording: The names of the options in the remedy.
@@ -61,7 +61,7 @@ def check_url(
     except OSError as error:
         reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else platforms.error_text(error)
         detail = f"{where}: {bundle or 'the file of trusted CAs in certifi'} cannot be used ({reason})"
-        remedy = f"correct {bundle.partition('=')[0]}" if bundle else "install certifi anew"
+        remedy = f"correct {bundle.partition('=')[0]}" if bundle else "reinstall certifi"
         return Check("url", "fail", detail, remedy)
     if proxy:
         detail = f"{where}: a proxy is used, so only the request shows whether the server is reached"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from requests_bearer_env.errors import MissingKeyError, clear_frames
 
-from .base import PAUSES, Reading, remembered_for
+from .base import PAUSES, Reading, refusal_lifetime
 from .env import DEFAULT_ENV, EnvSource
 from .file import FileSource
 from .provider import ProviderSource
@@ -40,7 +40,7 @@ class Sources:
         """
         self.each: tuple[Source, ...] = each
         #: Seconds for which the sources are not read again for a refused key that they still had.
-        self.remembered: float = remembered_for(ttl)
+        self.remembered: float = refusal_lifetime(ttl)
         #: The last refused key that the sources still had when they were read again: its hash, so that no key
         #: outlives its request; its source; and the time until which the sources are not read for it again.
         self._known_refusal: tuple[int, str, float] | None = None
@@ -80,14 +80,14 @@ class Sources:
         """Read the sources again because a server refused a key.
 
         If they still have the refused key, they are not read for it again for some seconds; see
-        `requests_bearer_env.sources.base.remembered_for`.
+        `requests_bearer_env.sources.base.refusal_lifetime`.
 
         Args:
             refused: The value of the refused header; None if the request had none.
             since: When the refused request was prepared, as returned by `next_event`.
 
         Returns:
-            A pair. First, the present key, which may be the refused one. Second, whether the sources were
+            A pair. First, the current key, which may be the refused one. Second, whether the sources were
             read for it.
 
         Raises:

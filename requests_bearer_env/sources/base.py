@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     #: A callable that returns the key, or None for no key.
     Provider = Callable[[], str | bytes | None]
 
-#: The longest key, in bytes. Reading a file or a program stops just beyond that, because either may be infinite.
+#: The maximum size of a file, or of a program's output, in bytes. Reading stops just beyond it, because either may be
+#: infinite.
 MAX_BYTES = 16 * 1024
 
 #: Seconds to wait before each further read of a file that is missing, blank or locked, because another program
@@ -27,8 +28,8 @@ PAUSES = (0.005, 0.01, 0.015, 0.02)
 next_event: Callable[[], int] = count(1).__next__
 
 
-def remembered_for(ttl: float | None) -> float:
-    """Return the seconds for which a refused key is not asked for again, after the sources returned it once more.
+def refusal_lifetime(ttl: float | None) -> float:
+    """Return the seconds for which the sources are not read again, after they returned a refused key again.
 
     Otherwise each request with a revoked key would call the vault. Ten seconds limit this to six calls a minute,
     and a rotated key is found soon enough. A provider that makes a new key at each call is not limited by this.
@@ -140,7 +141,7 @@ class Source(ABC):
         Args:
             refused: The header's value.
             since: When the refused request was prepared, as returned by `next_event`. A key that the source got
-                later is kept for some seconds (see `remembered_for`), because another call would only return
+                later is kept for some seconds (see `refusal_lifetime`), because another call would only return
                 it again.
         """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from requests_bearer_env.errors import BearerAuthError, KeySourceError
 
-from .base import next_event, remembered_for
+from .base import next_event, refusal_lifetime
 from .provider import ProviderSource
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("requests_bearer_env")
 
-#: Seeded by the operating system. The random module's own generator may be seeded alike in every program of a
-#: fleet, which would then refresh its keys at the same time.
+#: Draws from the operating system. A program may seed the random module's own generator, and a fleet of such
+#: programs would refresh its keys at the same time.
 _random = random.SystemRandom()
 
 #: Guards the attributes of every cache, and is never held while a provider is called. All caches share it, so
-#: that auth objects hold no lock. It is reentrant because a signal handler may send a request.
+#: that only one lock has to be replaced after a fork. It is reentrant because a signal handler may send a request.
 _lock = threading.RLock()
 
 #: Stands for this process. Caches compare it by identity, to recognise what a forked child has inherited.
@@ -173,9 +173,9 @@ class CachedProviderSource(ProviderSource):
                 "use the auth neither in its own provider nor in a signal handler",
             )
         with flight.in_call:
-            # From here on, is_running() must return False, although this thread now holds the lock. Windows
-            # passes a released lock to the next waiting thread. After an interrupted call, the waiting threads
-            # would take each other's hold of the lock for the call, and wait for each other forever.
+            # is_running() must return False from here on, although this thread holds the lock now. Otherwise,
+            # after an interrupted call, waiting threads would mistake each other for the calling thread. On
+            # Windows, where a released lock passes to the next waiting thread, they could wait forever.
             flight.over = True
         if flight.error is not None:
             raise flight.error.copy()  # each thread adds its request to its own copy
@@ -253,7 +253,7 @@ class CachedProviderSource(ProviderSource):
             entry, flight = self._entry, self._flight
             if entry is None or entry.reading.credential != refused:
                 return
-            if entry.number > since and time.monotonic() - entry.answered < remembered_for(self._ttl):
+            if entry.number > since and time.monotonic() - entry.answered < refusal_lifetime(self._ttl):
                 # The provider was called after the refused request was prepared, and returned this key a few
                 # seconds ago. A call now would only return it again.
                 return

@@ -56,7 +56,7 @@ class Command:
         # A program with white space in it may be a whole command line, whose arguments may hold a key.
         if program.split() == [program] and (len(name) <= _LONG_NAME or which(program)):
             return f"command {name}"
-        return "command (not shown because it is not the name of a program)"
+        return "command (not shown because it may hold a key)"
 
     def __repr__(self) -> str:
         return f"<{self.__name__}>"
@@ -160,13 +160,14 @@ class _Output(bytearray):
 def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, first_line: bool = False) -> Command:
     """Make a provider that runs a program and takes its standard output as the key.
 
-    The program's standard input is empty, and it inherits the standard error of this process. On Windows,
+    The program has an empty standard input, and inherits the standard error of this process. On Windows,
     ``.cmd`` and ``.bat`` files on the PATH are found, too.
 
     Args:
         argv: The program and its arguments. No shell is used.
         timeout: Seconds after which the program and its child processes are killed.
-        first_line: Take only the first line of the output, because ``pass`` stores notes below the key.
+        first_line: Whether to take only the first line of the output, for programs such as ``pass``, which stores
+            notes below the key.
 
     Returns:
         A value for ``provider=``. A request raises `KeySourceError` if the program fails, takes too long or
@@ -201,9 +202,9 @@ def _checked_command(argv: Sequence[str | os.PathLike[str]], timeout: float, fir
             "the command has no program, or has a NUL character in it: give a list of the program and its arguments"
         )
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout= is {type(timeout).__name__}: give a number of seconds")
+        raise TypeError(f"the timeout is {type(timeout).__name__}: give a number of seconds")
     if not 0 < timeout <= threading.TIMEOUT_MAX:
-        raise ValueError("timeout= is not a positive, finite number: give the seconds to wait for the program")
+        raise ValueError("the timeout is not a positive, finite number: give the seconds to wait for the program")
     if not isinstance(first_line, bool):
         raise TypeError(f"first_line= is {type(first_line).__name__}: give True or False")
     return Command(parts, timeout, first_line)

@@ -16,7 +16,7 @@ from .file import FileSource
 #: The variable that is read when no source is named.
 DEFAULT_ENV = "BEARER_TOKEN"
 
-#: A name in capitals made of short words, as names of variables usually are. No key looks like that.
+#: A name in capitals made of short words, as names of variables usually are. Keys rarely look like that.
 _PLAIN_NAME = r"_*(?:[A-Z]{1,12}|[A-Z0-9]{1,12}(?:_+[A-Z0-9]{1,12})+)_*"
 
 #: A line that sets a variable in a ``.env`` file.
@@ -25,7 +25,7 @@ _DOTENV_NAME = rb"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)[ \t]*="
 #: The number of bytes of a ``.env`` file that are searched.
 _DOTENV_SIZE = 64 * 1024
 
-#: The similarity of two names of which one may be misspelled, as `difflib` measures it: one letter of eight differs.
+#: The similarity of two names of which one may be misspelled, as `difflib` measures it: one letter of nine differs.
 _SIMILARITY = 0.88
 
 #: A reference that a shell expands: ``$NAME``, ``${NAME}``, ``%NAME%``, ``$env:NAME``.
@@ -66,7 +66,7 @@ class EnvSource(Source):
         return {"env": self._name}
 
     def read(self) -> Reading:
-        # os.getenv rather than os.environ, because some traceback printers show the value of every name in a line.
+        # Some traceback printers show the value of each name in a line, so os.environ would print every variable.
         file = self.file()
         if file is not None:
             return self._read_file(file)
@@ -74,7 +74,7 @@ class EnvSource(Source):
         return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
 
     def file(self) -> FileSource | None:
-        """Return the file that ``$NAME_FILE`` names; None if that is not set or blank."""
+        """Return the file that ``$NAME_FILE`` names; None if that is unset or blank."""
         path = os.getenv(self._file_name, "").strip()
         return FileSource(path) if path else None
 
@@ -116,7 +116,8 @@ class EnvSource(Source):
                 "{load_dotenv}; if that is done, look at the quotes in that line",
             )
         if not re.fullmatch(_PLAIN_NAME, self._name):
-            return Hint("", "give the name of the variable that holds the key, not the key itself")
+            remedy = "if this is the key itself, give the name of a variable that holds it"
+            return Hint("", f"set that variable before the program starts; {remedy}")
         from difflib import get_close_matches  # few programs need it
 
         # os.environ of Windows has all names in capitals.
@@ -131,7 +132,7 @@ class EnvSource(Source):
             return file.advice()
         if self._name == DEFAULT_ENV:
             return "name another variable with {env}, or set this one before the program starts"
-        return f"set it before the program starts, or name the file that has the key in {self._file_name}"
+        return f"set it before the program starts, or set {self._file_name} to the path of a file with the key"
 
     def __repr__(self) -> str:
         return f"env={self._shown()}"

@@ -69,7 +69,7 @@ class FileSource(Source):
             reading = self._read_once()
         if reading is not None:
             return reading
-        raise KeySourceError(f"{self._label} is open in another program", "find out which program does not close it")
+        raise KeySourceError(f"{self._label} is locked by another program", "find out which program keeps it open")
 
     def _read_once(self) -> Reading | None:
         """Read the file without pauses; return None if another program has locked it."""
@@ -84,7 +84,7 @@ class FileSource(Source):
             where = self._safe_label(path)
             return Reading(None, where, f"{where} does not exist{_explain_variable(path)}", awaited=True)
         raise KeySourceError(
-            "the path of the key's file has quotes around it, which are taken for a part of the path",
+            "the path of the key's file has quotes around it, which count as part of the path",
             "write the path without quotes",
         )
 
@@ -127,7 +127,7 @@ class FileSource(Source):
         else:
             raise KeySourceError(
                 f"{self._safe_label(path)} is not a regular file but a directory, pipe, socket or device",
-                "give the path of a regular file, or name a program that prints the key with {provider}",
+                "give the path of a regular file, or use {provider} with a program that prints the key",
             )
         if number == errno.ENAMETOOLONG:
             raise KeySourceError("the path of the key's file is too long", "give a path, not the key itself")
@@ -155,9 +155,9 @@ class FileSource(Source):
 
 
 def _explain_variable(path: str) -> str:
-    """Return that an expanded path still has a variable in it; blank if it has none."""
+    """Say that an expanded path still has a variable in it; return "" if it has none."""
     sign = platforms.variable_sign(path)
-    return f" ({sign} in it names no variable)" if sign else ""
+    return f" ({sign} in its path names no variable that is set)" if sign else ""
 
 
 def _has_existing_parent(path: str) -> bool:

@@ -64,7 +64,7 @@ class ProviderSource(Source):
 
     def where(self) -> str:
         """Return the provider in words, as `Reading.where` has it."""
-        # Not its repr, because that of a functools.partial shows the arguments.
+        # The repr of a functools.partial shows its arguments, so it is not used.
         return f"provider {getattr(self._provider, '__name__', None) or type(self._provider).__name__}"
 
     def __repr__(self) -> str:

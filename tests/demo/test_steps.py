@@ -34,7 +34,7 @@ Its model is made up; the requests, the keys and TLS are real.
       InsecureTransportError: REFUSAL
       requests that reached the server: 0
 
-3. The key is rotated under a running session: in a file
+3. The key in a file is rotated while a session is open
       url is https://localhost:PORT/v1/models
   >>> session.auth = BearerEnvAuth(file=key_file)
   >>> session.get(url)

@@ -28,12 +28,12 @@ HTML = b"<!DOCTYPE html><title>Sign in</title>"
 CHECK_KEY = "check that it is the key for this server, still valid and stored whole"
 DROPPED = (
     "see whether a proxy in front of the server drops the Authorization header, "
-    "by running check directly against the server behind the proxy"
+    "by checking the server behind the proxy directly"
 )
-COMPARE = "for the comparison without the key, check a URL that takes GET, such as /v1/models"
+COMPARE = "to compare with an answer without the key, check a URL that takes GET, such as /v1/models"
 CORRECT_REQUEST = (
     "see the server's reason and its documentation; this request has no body, which some URLs need: "
-    "to try the key alone, check a URL that does not"
+    "to try the key alone, check a URL that needs none"
 )
 CORRECT_PATH = (
     "correct the path, which is /v1/models on OpenAI-compatible servers; "
@@ -142,20 +142,21 @@ GOOGLE = answer(400, {"error": {"message": "API key not valid."}})
          f'422 {HTTPStatus(422).phrase}: the server refuses the key or the request; it says "Field required"',
          CORRECT_REQUEST),
         (answer(407), answer(407), "fail",
-         ("407 Proxy Authentication Required with and without the key: a proxy asks for credentials of its own, "
-          "so the server was not reached"),
-         "put them into the proxy's URL, in the variable HTTPS_PROXY"),
+         ("407 Proxy Authentication Required with and without the key: something asks for a proxy's credentials, so "
+          "this does not tell whether the key is right"),
+         ("if the network needs a proxy, set HTTPS_PROXY to its URL with the credentials; "
+          "if not, ask the server's owner")),
         (answer(429), answer(401), "fail",
          ("429 Too Many Requests with the key and 401 Unauthorized without it: the server reads the key, "
-          "and the rate limit or the quota is used up"),
+          "and the rate limit is exceeded or the quota is used up"),
          WAIT),
         (answer(429, Retry_After="30"), answer(429), "fail",
-         ("429 Too Many Requests with and without the key: the rate limit or the quota is used up, which does not "
-          'tell whether the key is right; its Retry-After is "30"'),
+         ("429 Too Many Requests with and without the key: the rate limit is exceeded or the quota is used up, which "
+          'does not tell whether the key is right; its Retry-After is "30"'),
          WAIT),
         (answer(429, {"error": "slow"}, Retry_After=f"\x1b[31m{KEY}"), None, "fail",
-         ("429 Too Many Requests: the rate limit or the quota is used up, which does not tell whether the key is "
-          'right; it says "slow"; its Retry-After is "?[31m***"'),
+         ("429 Too Many Requests: the rate limit is exceeded or the quota is used up, which does not tell whether the "
+          'key is right; it says "slow"; its Retry-After is "?[31m***"'),
          WAIT),
         (answer(503, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), None, "fail",
          ("503 Service Unavailable: the server fails, which says nothing about the key; "
@@ -602,7 +603,7 @@ def redirected(
     return check.status, check.detail.removeprefix(start), check.remedy
 
 
-HTTP = "have the server trust X-Forwarded-Proto of its TLS proxy; or correct the URL, such as its final slash"
+HTTP = "have the server trust X-Forwarded-Proto of its TLS proxy; or correct the URL, for example its trailing slash"
 LOGIN = "check that it is the key for this server, and that the URL is that of its API, not of its web pages"
 NOWHERE = (
     "warn",

@@ -53,7 +53,10 @@ HANDSHAKE = (
     "the TLS handshake failed",
     "see whether the port speaks https, and which TLS versions and client certificates the server wants",
 )
-NO_TLS = ("the port answers, but not with TLS", "correct the port; for a server without TLS: http://, {allow_http}")
+NO_TLS = (
+    "the port answers, but not with TLS",
+    "correct the port; if the server does not speak TLS, use http:// and {allow_http}",
+)
 NO_NAME = ("the host name cannot be resolved", "correct the name, or see whether DNS works and the VPN is up")
 UNKNOWN = (
     "the server's certificate comes from an issuer that requests does not trust",
@@ -99,7 +102,8 @@ UNKNOWN = (
           "get that certificate from the server's owner and name its file in REQUESTS_CA_BUNDLE")),
         (unverified(19),
          ("the server's certificate comes from a private CA that requests does not trust",
-          "name the file of that CA's certificate in REQUESTS_CA_BUNDLE; if the server has none, a proxy replaces it")),
+          ("name the file of that CA's certificate in REQUESTS_CA_BUNDLE; "
+           "if the server's own certificate is from a public CA, a proxy replaces it"))),
         (unverified(20), UNKNOWN),
         (unverified(21), UNKNOWN),
         (unverified(62),
@@ -130,11 +134,14 @@ ADD_ISSUER = (
         (
             18,
             (
-                "get that certificate from the server's owner, put it and the present ones into one file, "
+                "get that certificate from the server's owner, put it and the CAs that are trusted now into one file, "
                 "and name that file in REQUESTS_CA_BUNDLE"
             ),
         ),
-        (19, "add that CA's certificate there; if the server has none, a proxy replaces it"),
+        (
+            19,
+            "add that CA's certificate there; if the server's own certificate is from a public CA, a proxy replaces it",
+        ),
         (20, ADD_ISSUER),
         (21, ADD_ISSUER),
         (85, "have it issued anew without that defect; Python 3.13 and newer verify certificates more strictly"),
@@ -193,7 +200,7 @@ def test_proxy_that_answers_407_has_a_remedy() -> None:
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
     assert explain_failure(error, 1) == (
         "the proxy asks for credentials of its own (407)",
-        "put them into the proxy's URL, in the variable HTTPS_PROXY",
+        "put them into the proxy's URL, in the setting that the check proxy names",
     )
     error = exceptions.ProxyError(OSError("Tunnel connection failed: 503 Not now"))
     assert explain_failure(error, 1)[0] == "the proxy does not let the request through"

@@ -83,7 +83,7 @@ def test_truncated_signature_warns(algorithm: str, size: int) -> None:
     whole = encoded(b"s" * size)
     assert checked(jwt({}, header, whole)).status == "ok"
     for signature in (whole[:-2], whole[: len(whole) // 3], "", whole + "xx"):
-        detail = f"its signature has {len(signature)} characters, which no signature of its kind has"
+        detail = f"its signature has {len(signature)} characters, the wrong length for its algorithm"
         assert checked(jwt({}, header, signature)) == ("jwt", "warn", detail, COPY_AGAIN)
 
 
@@ -200,6 +200,6 @@ def test_text_of_claims_is_not_trusted() -> None:
 
 def test_a_key_may_be_truncated_and_expired() -> None:
     """A truncated key is reported as expired, too, because the whole key would be refused."""
-    detail = "its signature has 12 characters, which no signature of its kind has; expired 60 minutes ago"
+    detail = "its signature has 12 characters, the wrong length for its algorithm; expired 60 minutes ago"
     remedy = f"{COPY_AGAIN}; get a new key from its issuer"
     assert checked(jwt({"exp": NOW - 3600}, signature="c2lnbmF0dXJl")) == ("jwt", "fail", detail, remedy)

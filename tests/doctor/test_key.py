@@ -16,7 +16,7 @@ from requests_bearer_env.doctor.key import KeyFound, check_header, find_key, sus
 from requests_bearer_env.errors import COMMAND_LINE, PYTHON
 from tests.helpers import KEY, OTHER_KEY, make_program
 
-SET_IT = "set it before the program starts, or name the file that has the key in TGW_API_KEY_FILE"
+SET_IT = "set it before the program starts, or set TGW_API_KEY_FILE to the path of a file with the key"
 
 
 def found(auth: BearerEnvAuth) -> KeyFound:
@@ -106,9 +106,9 @@ def test_remedy_names_the_options_of_its_reader(monkeypatch: pytest.MonkeyPatch)
     """An option has another name on the command line than in Python."""
     monkeypatch.setenv("BEARER_TOKEN", "op://vault/tgw/key")
     sources = BearerEnvAuth().sources.each
-    remedy = "store the key itself, or name the program that resolves the reference with "
-    assert find_key(sources, COMMAND_LINE).check.remedy == f"{remedy}--command"
-    assert find_key(sources, PYTHON).check.remedy == f"{remedy}provider="
+    remedy = "store the key itself, or use {} with a program that resolves the reference"
+    assert find_key(sources, COMMAND_LINE).check.remedy == remedy.format("--command")
+    assert find_key(sources, PYTHON).check.remedy == remedy.format("provider=")
 
 
 def test_source_that_fails_ends_the_search() -> None:
@@ -133,13 +133,13 @@ def test_file_of_a_source_that_fails_is_known(source: str, tmp_path: Path, monke
     ("raw", "words"),
     [
         (KEY, ""),
-        (f"{KEY}\n", "; left out: the line break at its end"),
-        (f" {KEY}\n", "; left out: the white space around it"),
+        (f"{KEY}\n", "; left out: the line break at the end"),
+        (f" {KEY}\n", "; left out: the white space around the key"),
         (f"bearer {KEY}", "; left out: the scheme Bearer"),
         (f"\ufeff{KEY}", "; left out: the byte order mark"),
         (
             f"\ufeffBearer   {KEY} ",
-            "; left out: the byte order mark and the white space around it and the scheme Bearer",
+            "; left out: the byte order mark and the white space around the key and the scheme Bearer",
         ),
     ],
 )
@@ -286,10 +286,10 @@ PLACEHOLDER = (
     "looks like a placeholder in documentation",
     "store the real key; ignore this if the server's key really is this word",
 )
-VARIABLE = ("looks like a variable's name that nothing has expanded", "store what the variable holds")
+VARIABLE = ("looks like a reference to a variable that nothing has expanded", "store the variable's value")
 REFERENCE = (
     "looks like a reference to a secret that nothing has resolved",
-    "store the key itself, or name the program that resolves the reference with --command",
+    "store the key itself, or use --command with a program that resolves the reference",
 )
 PATH = (
     "looks like a path, not a key",
@@ -386,7 +386,7 @@ def test_arguments_of_a_command_are_not_shown(tmp_path: Path) -> None:
     """The arguments may reveal where the key is."""
     program = make_program(tmp_path, "vault", f"print({KEY!r})")
     check = found(BearerEnvAuth(provider=command([program, KEY]))).check
-    left_out = "left out: the line break at its end"
+    left_out = "left out: the line break at the end"
     assert check.detail == f"provider command {program.name}: {len(KEY)} characters, ending in WXYZ; {left_out}"
 
 

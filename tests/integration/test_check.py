@@ -382,7 +382,7 @@ def test_self_signed_certificate_fails(tmp_path: Path, monkeypatch: pytest.Monke
     assert seen == (
         f"the server's certificate is self-signed, so nothing proves whose it is{only_cas_in()}",
         (
-            "get that certificate from the server's owner, put it and the present ones into one file, "
+            "get that certificate from the server's owner, put it and the CAs that are trusted now into one file, "
             "and name that file in REQUESTS_CA_BUNDLE"
         ),
     )
@@ -477,7 +477,7 @@ def test_missing_certifi_fails(serve: Serve, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(url, "DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "missing.pem"))
     assert unreached(serve(keyed(KEY)).url()) == (
         f"the file of trusted CAs in certifi cannot be used ({os.strerror(2)})",
-        "install certifi anew",
+        "reinstall certifi",
     )
 
 
@@ -556,7 +556,7 @@ def test_slow_resolver_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_port_without_tls_fails(raw: RawServe) -> None:
     """The remedy names the argument of Python, or the option of the command line."""
     target = raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", tls=False).url().replace("http:", "https:")
-    remedy = "correct the port; for a server without TLS: http://, {}"
+    remedy = "correct the port; if the server does not speak TLS, use http:// and {}"
     assert unreached(target) == ("the port answers, but not with TLS", remedy.format("allow_http=['localhost']"))
     lines = {check.name: check for check in examine_for_command(BearerEnvAuth("TGW_API_KEY"), target)}
     assert lines["url"].remedy == remedy.format("--allow-http localhost")
@@ -572,7 +572,7 @@ def test_address_without_tls_has_no_brackets(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(socket, "create_connection", connect)
     lines = {check.name: check for check in examine_for_command(BearerEnvAuth("TGW_API_KEY"), "https://[::1]/")}
-    assert lines["url"].remedy.endswith(" http://, --allow-http ::1")
+    assert lines["url"].remedy.endswith("use http:// and --allow-http ::1")
 
 
 def test_remedies_name_command_line_options(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

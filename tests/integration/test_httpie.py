@@ -101,7 +101,7 @@ def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
             ["-a", "NO_KEY"],
             (
                 "MissingKeyError: no key found because NO_KEY is not set in this process's environment: "
-                "set it before the program starts, or name the file that has the key in NO_KEY_FILE"
+                "set it before the program starts, or set NO_KEY_FILE to the path of a file with the key"
             ),
         ),
         (
@@ -115,7 +115,7 @@ def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
             ["-a", f"@{os.devnull}"],
             (
                 f"KeySourceError: file {os.devnull} is not a regular file but a directory, pipe, socket or device: "
-                "give the path of a regular file, or name a program that prints the key with provider= in Python"
+                "give the path of a regular file, or use provider= in Python with a program that prints the key"
             ),
         ),
         (

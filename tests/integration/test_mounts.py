@@ -175,7 +175,7 @@ def test_a_mount_without_a_key_leaves_the_401(
     assert session.get(here.url()).status_code == 401
     origin = there.url(host=THERE).rstrip("/")
     reason = "no key found because NO_KEY is not set in this process's environment"
-    remedy = "set it before the program starts, or name the file that has the key in NO_KEY_FILE"
+    remedy = "set it before the program starts, or set NO_KEY_FILE to the path of a file with the key"
     assert caplog.messages == [f"{origin} answered 401, and asking for the key again failed: {reason}: {remedy}"]
     assert [record.levelno for record in caplog.records if record.name == "requests_bearer_env"] == [logging.WARNING]
 
@@ -242,10 +242,8 @@ def test_plain_http_through_a_proxy_gets_no_key(
         assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
         assert len(proxy.seen) == 1
         assert "Bearer" not in proxy.seen[0]
-    assert (
-        caplog.messages[-1]
-        == "http://tgw.example gets no key: the key may not be sent there, or not through this proxy"
-    )
+    message = "no key is put back along this redirect chain: it may not be sent to {}, or not through this proxy"
+    assert caplog.messages[-1] == message.format("http://tgw.example")
 
 
 def challenging(request: Request) -> Reply:

@@ -698,7 +698,7 @@ def test_a_pickled_response_has_no_key(
     assert refused.status_code == 401
     again.hooks["response"][0](refused, verify=True, allow_redirects=True)  # as requests-cache calls it once more
     assert caplog.messages == [
-        "the server answered 401 to a request that was pickled, without its key: prepare it anew"
+        "the server answered 401 to a request that was pickled, without its key: prepare it again"
     ]
     server.app = keyed("***")
     assert session.send(again).status_code == 200

@@ -102,7 +102,7 @@ class TestOutput:
 
     def test_by_default_all_lines_are_the_key(self) -> None:
         """Without first_line=True, a second line is refused and not dropped."""
-        with pytest.raises(InvalidKeyError, match="it has more than one line"):
+        with pytest.raises(InvalidKeyError, match="store only the key, on one line"):
             authorized(BearerEnvAuth(provider=command(python("print('abc'); print('notes')"))))
 
     def test_a_blank_first_line_is_no_key(self) -> None:
@@ -402,9 +402,9 @@ class TestSecrecy:
     def test_what_is_no_program_is_not_shown(self, program: str) -> None:
         """A command line in one part, or the key in its place, is a mistake."""
         message = refusal([program])
-        assert message.startswith("command (not shown because it is not the name of a program) cannot be started (")
+        assert message.startswith("command (not shown because it may hold a key) cannot be started (")
         assert program not in message
-        assert repr(command([program])) == "<command (not shown because it is not the name of a program)>"
+        assert repr(command([program])) == "<command (not shown because it may hold a key)>"
 
     def test_a_long_name_of_a_program_is_shown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """If there is such a program, its name is no key."""

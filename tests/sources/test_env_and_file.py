@@ -217,7 +217,7 @@ def _reading(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Re
 def test_a_reading_is_complete(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key, the source in words and what was trimmed come from one look at the source."""
     where = "environment variable TGW_API_KEY" if source == "env" else f"file {tmp_path / 'key'}"
-    trimmed = "the line break at its end and the scheme Bearer"
+    trimmed = "the line break at the end and the scheme Bearer"
     reading = _reading(source, tmp_path, monkeypatch)
     assert str(reading.credential) == OLD
     assert reading[1:] == (where, "", trimmed, False)
@@ -416,14 +416,16 @@ class TestFile:
         """A path that begins with an unset variable is shown, and the message says why no such file exists."""
         with pytest.raises(MissingKeyError) as caught:
             authorized(BearerEnvAuth(file=f"{variable}/key"))
-        assert f"file {variable}/key does not exist ($ in it names no variable)" in str(caught.value)
+        assert f"file {variable}/key does not exist ($ in its path names no variable that is set)" in str(caught.value)
 
     def test_an_unset_variable_of_windows_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Windows writes a variable in percent signs."""
         monkeypatch.setattr("requests_bearer_env.platforms.WINDOWS", True)
         with pytest.raises(MissingKeyError) as caught:
             authorized(BearerEnvAuth(file="%NO_SUCH_DIR%/key"))
-        assert "file %NO_SUCH_DIR%/key does not exist (% in it names no variable)" in str(caught.value)
+        assert "file %NO_SUCH_DIR%/key does not exist (% in its path names no variable that is set)" in str(
+            caught.value
+        )
 
     @pytest.mark.parametrize("path", ["$/9jkey", "$9jk+ey/x", "$key-abc/x"])
     def test_a_dollar_sign_alone_makes_no_path(self, path: str) -> None:
@@ -461,7 +463,7 @@ class TestFile:
     )
     def test_an_irregular_file_is_not_opened(self, irregular: str) -> None:
         """A pipe or a device can be read only once, so the message names provider= instead."""
-        with pytest.raises(KeySourceError, match=r"is not a regular file .* with provider=$"):
+        with pytest.raises(KeySourceError, match=r"is not a regular file .* or use provider= with a program"):
             authorized(BearerEnvAuth(file=irregular))
 
     @pytest.mark.posix("symbolic links")
@@ -718,7 +720,7 @@ def test_a_file_that_stays_busy_raises(monkeypatch: pytest.MonkeyPatch, tmp_path
     """The message says neither that the file is blank nor that a permission is missing."""
     (tmp_path / "key").write_text(KEY)
     monkeypatch.setattr("requests_bearer_env.platforms.open_to_read", Busy(5))
-    with pytest.raises(KeySourceError, match="is open in another program: find out which program"):
+    with pytest.raises(KeySourceError, match="is locked by another program: find out which program"):
         authorized(BearerEnvAuth(file=tmp_path / "key"))
 
 
