@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import os
 import select
@@ -216,6 +217,18 @@ def frames_of(error: BaseException) -> list[types.FrameType]:
     """Return the frames of this package that an exception passed, without those of the tests."""
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return [frame for frame in frames if str(frame.f_globals.get("__name__")).startswith("requests_bearer_env")]
+
+
+def reachable(value: object) -> Iterator[object]:
+    """Everything that an object refers to, directly or not, except through classes, functions and modules."""
+    seen: set[int] = set()
+    todo = [value]
+    while todo:
+        current = todo.pop()
+        if id(current) not in seen and not isinstance(current, (type, types.FunctionType, types.ModuleType)):
+            seen.add(id(current))
+            yield current
+            todo += gc.get_referents(current)
 
 
 class Named(AuthBase):

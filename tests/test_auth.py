@@ -23,7 +23,7 @@ from requests_bearer_env import (
     command,
 )
 from requests_bearer_env.retry import Retry
-from tests.helpers import KEY, NEW, OLD, OTHER_KEY
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, reachable
 
 URL = "https://api.example/v1"
 
@@ -236,14 +236,15 @@ class TestRequest:
             assert len(request.hooks["response"]) == (2 if "print" in str(hooks) else 1)
 
     def test_requests_leave_nothing_in_the_auth(self, key_env: str) -> None:
-        """An auth that has prepared many requests is no larger than a new one."""
-        auth = BearerEnvAuth(key_env)
-        request = requests.Request("GET", URL, auth=auth).prepare()
-        before = sys.getrefcount(auth), sys.getsizeof(vars(auth))
+        """An auth that has prepared many requests is as large as a new one, and no more objects refer to it."""
+        auth, new = BearerEnvAuth(key_env), BearerEnvAuth(key_env)
+        request = requests.Request("GET", URL).prepare()
         for _ in range(100):
             request.hooks = {"response": []}
             auth(request)
-        assert (sys.getrefcount(auth), sys.getsizeof(vars(auth))) == before
+        del request
+        assert sum(map(sys.getsizeof, reachable(auth))) == sum(map(sys.getsizeof, reachable(new)))
+        assert sys.getrefcount(auth) == sys.getrefcount(new)
 
 
 def test_a_provider_that_calls_its_auth_raises(recursion_limit: None) -> None:

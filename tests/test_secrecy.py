@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import itertools
 import linecache
 import pickle
@@ -29,7 +28,7 @@ from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
 from requests_bearer_env.sources.base import next_event
 from requests_bearer_env.sources.provider import ProviderSource
-from tests.helpers import KEY, OTHER_KEY, Serve, frames_of, keyed, python
+from tests.helpers import KEY, OTHER_KEY, Serve, frames_of, keyed, python, reachable
 
 PACKAGE = str(Path(requests_bearer_env.__file__).parent)
 
@@ -450,18 +449,6 @@ def test_no_key_is_left_in_a_log_record(
     assert records
     for record in records:
         assert_hidden(repr(vars(record)))
-
-
-def reachable(value: object) -> Iterator[object]:
-    """Everything that an object refers to, directly or not, except through classes, functions and modules."""
-    seen: set[int] = set()
-    todo = [value]
-    while todo:
-        current = todo.pop()
-        if id(current) not in seen and not isinstance(current, (type, types.FunctionType, types.ModuleType)):
-            seen.add(id(current))
-            yield current
-            todo += gc.get_referents(current)
 
 
 def test_no_key_outlives_its_request(key_env: str) -> None:

@@ -51,8 +51,10 @@ def test_a_client_without_tls_does_no_harm(serve: Serve, session: requests.Sessi
     assert session.get(server.url()).status_code == 401
 
 
-def test_a_client_that_leaves_does_no_harm(serve: Serve, ca: str, session: requests.Session) -> None:
-    """The server goes on, and says nothing."""
+def test_a_client_that_leaves_does_no_harm(
+    serve: Serve, ca: str, session: requests.Session, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server prints no traceback, and answers the next request."""
     server = serve(keyed(KEY))
     context = ssl.create_default_context(cafile=ca)
     raw = socket.create_connection(("127.0.0.1", server.server_port))
@@ -60,6 +62,7 @@ def test_a_client_that_leaves_does_no_harm(serve: Serve, ca: str, session: reque
         client.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
         client.recv(100)
     assert session.get(server.url()).status_code == 401
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_server_ends_without_a_last_connection(monkeypatch: pytest.MonkeyPatch) -> None:

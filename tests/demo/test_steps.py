@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from requests_bearer_env import BearerEnvAuth, demo
+from requests_bearer_env import demo
 from requests_bearer_env.__main__ import main
 from requests_bearer_env.demo import DemoError, steps
+from requests_bearer_env.demo.app import TextGenerationWebUI
+from requests_bearer_env.destination import Destination
+from tests.helpers import KEY, OLD, Serve, authorizations
 
 Capture = pytest.CaptureFixture[str]
 
@@ -171,11 +174,21 @@ def test_a_request_that_fails_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err == "the demo failed: ConnectionError: no route: please report this defect\n"
 
 
-def test_a_key_sent_in_clear_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here, plain HTTP is not refused."""
-    monkeypatch.setattr(BearerEnvAuth, "__call__", lambda self, r: r)
-    monkeypatch.setattr(steps, "_expect_statuses", lambda *_: None)
-    monkeypatch.setattr(steps.Demo, "completion", lambda self: None)
+def test_an_accepted_http_url_is_an_error(
+    serve: Serve, ca: str, key_env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo fails if BearerEnvAuth sends the key over plain HTTP."""
+    monkeypatch.setattr(Destination, "check", lambda *_: None)
+    app = TextGenerationWebUI(KEY)
+    server = serve(app, tls=False)
+    with pytest.raises(DemoError, match="requests that reached the server: saw 1, expected 0"):
+        steps.Demo(app, server, server, ca, tmp_path).refusal()
+    assert authorizations(server) == [OLD]
+
+
+def test_plain_http_to_a_tls_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's own server speaks TLS only, and closes a connection that sends plain HTTP."""
+    monkeypatch.setattr(Destination, "check", lambda *_: None)
     with pytest.raises(DemoError, match="ConnectionError"):
         demo.run()
 

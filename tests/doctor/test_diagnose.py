@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from requests.auth import HTTPBasicAuth
@@ -100,11 +101,20 @@ def test_a_key_may_be_90_days_old(days: float, status: str, tmp_path: Path) -> N
     assert [check.status for check in diagnose(BearerEnvAuth(file=path)) if check.name == "file"] == [status]
 
 
-def test_lines_come_one_by_one() -> None:
-    """A reader sees the first line before the next check begins."""
+def test_lines_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader sees the first lines before the check of the URL connects to the server."""
+    addresses: list[object] = []
+
+    def connect(address: object, *_: object) -> NoReturn:
+        addresses.append(address)
+        raise OSError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
     lines = examine_for_command(BearerEnvAuth(provider=lambda: KEY), "https://tgw.local/")
-    assert next(lines).name == "key"
-    assert next(lines).name == "header"
+    assert [next(lines).name, next(lines).name] == ["key", "header"]
+    assert addresses == []
+    assert next(lines).name == "url"
+    assert addresses == [("tgw.local", 443)]
 
 
 # MountedAuth

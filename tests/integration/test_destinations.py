@@ -294,16 +294,16 @@ class TestNetrc:
 
     @pytest.mark.parametrize("entry", [False, True])
     def test_a_header_set_on_a_redirect_is_left_alone(
-        self, entry: bool, serve: Serve, ca: str, key_env: str, tmp_path: Path
+        self, entry: bool, serve: Serve, ca: str, key_env: str, home: Path
     ) -> None:
-        """A session may replace the header with its own; only the netrc login is answered with the key."""
+        """A session may set its own header on a redirect; only a refused netrc login is answered with the key."""
 
         class Replacing(requests.Session):
             def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
                 prepared_request.headers["Authorization"] = NEW
 
         if entry:
-            netrc(tmp_path, HERE)
+            netrc(home, HERE)
         server = serve(routed("/", redirect(lambda: "/there"), keyed(KEY)))
         with Replacing() as session:
             assert session.get(server.url(), auth=BearerEnvAuth(key_env), verify=ca).status_code == 401
@@ -343,13 +343,13 @@ class TestHttps:
     def test_a_proxy_sees_no_key(
         self, serve: Serve, session: requests.Session, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The first request and the retry are tunnelled."""
+        """The first request and the retry each open a tunnel, because the refusal closes the connection."""
         monkeypatch.setenv("https_proxy", proxy.url)
-        server = serve(keyed(OTHER_KEY))
+        server = serve(keyed(OTHER_KEY, refusal=Reply(401, headers=(("Connection", "close"),))))
         auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY))
         assert statuses(session.get(server.url(), auth=auth)) == [401, 200]
         session.close()  # or the tunnel would stay, and the proxy with it
-        assert proxy.seen
+        assert len(proxy.seen) == 2
         assert all(head.startswith("CONNECT ") and "Bearer" not in head for head in proxy.seen)
 
     @pytest.mark.parametrize(("name", "trusted"), [("localhost", False), ("tgw.example", True)])

@@ -556,24 +556,29 @@ class TestBody:
 class TestRetry:
     """The retry is sent as the first request was."""
 
-    def test_it_has_the_same_settings(
-        self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_it_has_the_same_settings(self, session: requests.Session, rotated: BearerEnvAuth) -> None:
         """Streaming, timeout, certificates and proxies are those of the first request."""
         settings: list[dict[str, Any]] = []
-        real = HTTPAdapter.send
 
-        def send(adapter: Any, request: Any, **kwargs: Any) -> requests.Response:
-            settings.append(dict(kwargs))
-            return real(adapter, request, **kwargs)
+        class Recording(HTTPAdapter):
+            def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+                settings.append(options)
+                response = requests.Response()
+                response.status_code = 401 if len(settings) == 1 else 200
+                response.raw = io.BytesIO()
+                vars(response).update(request=request, url=request.url, connection=self)
+                return response
 
-        monkeypatch.setattr(HTTPAdapter, "send", send)
-        server = serve(keyed(OTHER_KEY))
-        session.get(server.url(), auth=rotated, timeout=(3, 7), stream=True).close()
-        assert settings[0] == settings[1]
-        assert settings[0]["timeout"] == (3, 7)
-        assert settings[0]["verify"] == session.verify
-        assert settings[0]["stream"] is True
+        session.mount("https://", Recording())
+        given: dict[str, Any] = {
+            "stream": True,
+            "timeout": (3, 7),
+            "verify": "server.pem",
+            "cert": "client.pem",
+            "proxies": {"https": "http://proxy.example:3128"},
+        }
+        assert statuses(session.get("https://tgw.example/", auth=rotated, **given)) == [401, 200]
+        assert settings == [given, given]
 
     def test_it_streams(self, serve: Serve, session: requests.Session, rotated: BearerEnvAuth) -> None:
         """With ``stream=True`` the body of the retry is read when the caller asks for it."""
