@@ -1,4 +1,4 @@
-"""Every supported requests on every supported Python: ``nox`` for all, ``nox -t ci`` for what CI runs.
+"""The suite on every supported Python and requests: ``nox``. CI runs ``nox -s types`` and ``nox -t ci servers-ci``.
 
 A Python that the machine does not have is reported as skipped, which is not passed.
 """
@@ -21,7 +21,7 @@ os.environ["PATH"] = os.pathsep.join([*map(str, sorted(_PYENV.glob("3.*/bin"))),
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "niquests"]  # what takes an hour is asked for by name
+nox.options.sessions = ["tests", "niquests"]  # the others take longer or need other programs: name them with -s
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 

@@ -94,7 +94,7 @@ class TestObject:
         assert str(copy.copy(auth).credential()) == NEW
 
     def test_an_unhashable_provider_is_accepted(self) -> None:
-        """An auth is hashable even if its provider defines ``__eq__`` alone: requests pools by hash."""
+        """An auth is hashable even if its provider is not, because the hash leaves the provider out."""
 
         class Vault:
             def __call__(self) -> str:

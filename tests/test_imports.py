@@ -13,8 +13,8 @@ import requests_bearer_env
 
 PACKAGE = Path(requests_bearer_env.__file__).parent
 
-#: The rooms from the ground up: a module imports only from rooms above its own in this list, or from its own.
-ROOMS = (
+#: The layers, lowest first: a module imports only from its own layer, or from layers before it in this list.
+LAYERS = (
     "errors",
     "challenge",
     "mistakes",
@@ -66,20 +66,20 @@ def imported(name: str) -> set[str]:
     return found - {name}
 
 
-def test_the_rooms_are_those_of_the_package() -> None:
+def test_every_module_has_a_layer() -> None:
     """A new module has its place in the list, and no name in the list is stale."""
-    assert {name.split(".")[0] for name in MODULES} == set(ROOMS)
+    assert {name.split(".")[0] for name in MODULES} == set(LAYERS)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_from_below(name: str) -> None:
+def test_a_module_imports_no_higher_layer(name: str) -> None:
     """Imports go one way, those for type checkers included."""
-    place = ROOMS.index(name.split(".", maxsplit=1)[0])
-    assert {other for other in imported(name) if ROOMS.index(other.split(".")[0]) > place} == set()
+    layer = LAYERS.index(name.split(".", maxsplit=1)[0])
+    assert {other for other in imported(name) if LAYERS.index(other.split(".")[0]) > layer} == set()
 
 
 def test_no_modules_import_each_other() -> None:
-    """There is no circle within a room either."""
+    """No circle exists within a layer either."""
     left = {name: {other for other in imported(name) if other in MODULES} for name in MODULES}
     while done := [name for name, needed in left.items() if not needed & set(left)]:
         for name in done:
@@ -88,7 +88,7 @@ def test_no_modules_import_each_other() -> None:
 
 
 def test_imports_are_seen() -> None:
-    """Else the tests above would hold for a package without imports."""
+    """Without this, the tests above would pass if `imported` found nothing."""
     assert {"errors", "sources", "retry"} <= imported("auth")
     assert "sources.base" in imported("sources.env")
     assert "mounts" in imported("__init__")
@@ -115,9 +115,9 @@ def test_importing_it_loads_what_a_request_needs() -> None:
     """Importing the package loads what a request needs; the doctor and others are loaded when they are used."""
     names = "from requests_bearer_env import MountedAuth, command"
     _, loaded, by_name = loaded_by("import requests", "import requests_bearer_env", names)
-    rooms = ("__main__", "advice", "cleaning", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix")
-    late = *rooms, "sources.cache", "sources.command"
+    layers = ("__main__", "advice", "cleaning", "demo", "doctor", "httpie", "mistakes", "mounts", "prefix")
+    late = *layers, "sources.cache", "sources.command"
     assert set(late) <= MODULES.keys()
-    assert not {f"requests_bearer_env.{room}" for room in late} & loaded
+    assert not {f"requests_bearer_env.{name}" for name in late} & loaded
     assert not {"argparse", "ctypes", "subprocess", "trustme", "http.server", "unicodedata"} & loaded
     assert {"requests_bearer_env.mounts", "requests_bearer_env.sources.command"} <= by_name

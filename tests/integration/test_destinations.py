@@ -271,7 +271,7 @@ class TestRedirect:
 
 
 class TestNetrc:
-    """A netrc entry neither replaces the key nor makes it follow a redirect."""
+    """A refused netrc login is answered with the key only where a redirect may get the key."""
 
     def test_a_refused_netrc_login_attracts_no_key(self, serve: Serve, session: requests.Session, home: Path) -> None:
         """On a redirect across origins requests sends the netrc login; its refusal is not answered with the key."""

@@ -137,7 +137,7 @@ def test_an_old_prepared_request_gets_the_new_key(
 def test_repeated_refusals_do_not_ask_again(
     ttl: float | None, calls: int, serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A revoked key does not turn every request into a call of the provider; every refusal is in the log."""
+    """Only the first refusal calls the provider again; the log has every refusal."""
     caplog.set_level(logging.INFO, "requests_bearer_env")
     vault = Vault(KEY)
     auth = BearerEnvAuth(provider=vault, ttl=ttl)
