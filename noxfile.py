@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 from nox.command import CommandFailed
 
-# pyenv's shims find only the Pythons that are switched on; here, all that are there.
+# pyenv's shims find only the selected Pythons, so the directory of each installed one is put on the PATH.
 _PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
 os.environ["PATH"] = os.pathsep.join([*map(str, sorted(_PYENV.glob("3.*/bin"))), os.environ["PATH"]])
 
@@ -31,13 +31,14 @@ REQUESTS = ["2.20.0", "2.25.1", "2.28.2", "2.31.0", "2.32.5", "2.33.1", "newest"
 #: The oldest, one in the middle and the newest, on the Python of their time.
 CI = {("3.10", "2.20.0"), ("3.11", "2.31.0"), ("3.13", "newest")}
 
-#: What the suite needs, but for the libraries that it tries this one with.
+#: The suite's requirements, without the libraries of test_httpie.py and test_libraries.py.
 TOOLS = ["hypothesis", "pytest", "pytest-xdist", "python-dotenv", "PyYAML", "requests-mock", "trustme"]
 
 #: Clients built on requests, for tests/clients.
 CLIENTS = ["dlt", "gql[requests]", "opensearch-py", "pyiceberg", "python-gitlab", "zeep"]
 
-#: How a program becomes one of greenlets: before anything else is imported, or what was imported goes on to block.
+#: The code that makes the standard library use greenlets. It must run before other imports, because a module
+#: that was imported earlier may keep functions that block.
 GREENLETS = {
     "gevent": "from gevent import monkey; monkey.patch_all()",
     "eventlet": "import eventlet; eventlet.monkey_patch()",
@@ -66,7 +67,7 @@ PROPERTIES = [
     "tests/test_prefix.py::test_a_match_holds_in_every_reading",
 ]
 
-#: What old releases of urllib3 warn of on newer Pythons is not ours to mend.
+#: Warnings of old urllib3 releases on newer Pythons, which this package cannot prevent.
 OLD_URLLIB3 = [
     "ignore:_SixMetaPathImporter:ImportWarning",
     "ignore:ssl.:DeprecationWarning",
@@ -91,7 +92,7 @@ def _possible(python: str, requests: str) -> bool:
     ],
 )
 def tests(session: nox.Session, requests: str) -> None:
-    """Run the suite; what other libraries of today do with requests, with its newest release only."""
+    """Run the suite; test_httpie.py and test_libraries.py need current libraries, and so the newest requests."""
     if requests == "newest":
         session.install("--upgrade", ".[test]", "requests")
         options: list[str] = []
@@ -124,7 +125,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(tags=["ci"])
 def niquests(session: nox.Session) -> None:
-    """Run what is about niquests, which brings a urllib3 of its own in place of the usual one."""
+    """Run the tests with niquests, whose urllib3-future takes the place of urllib3."""
     session.install(".", *TOOLS, "niquests")
     session.run("python", "-m", "pytest", "-q", "tests/environments/niquests_session.py", *session.posargs)
 
@@ -151,7 +152,7 @@ def windows(session: nox.Session, release: str) -> None:
     session.run(*wine, "run", home, "-c", _CHECK)
 
 
-#: ``check`` of a key that is there.
+#: Runs ``check`` with a key in the environment.
 _CHECK = """
 import os, subprocess, sys
 os.environ["BEARER_TOKEN"] = "abc-0123456789-abcdef"
@@ -176,7 +177,7 @@ def _why_no_wine(session: nox.Session) -> str | None:
 
 @nox.session
 def distributed(session: nox.Session) -> None:
-    """Run what is about programs of several processes: a Dask cluster on loopback, joblib; 20 to 75 s of tests."""
+    """Run the tests with several processes: a Dask cluster on loopback, joblib and multiprocessing; 20 to 75 s."""
     session.install(".", *TOOLS, "distributed", "joblib")
     session.run("python", "-m", "pip", "list", "--format=freeze")
     session.run("python", "-m", "pytest", "-q", "tests/environments/distributed_session.py", *session.posargs)
@@ -192,13 +193,13 @@ def _run_greenlets(session: nox.Session, library: str) -> None:
 
 @nox.session
 def gevent(session: nox.Session) -> None:
-    """Run what is about gevent, whose greenlets take the place of threads; 6 s of tests, 40 s in all."""
+    """Run the tests under gevent, whose greenlets take the place of threads; 6 s of tests, 40 s in all."""
     _run_greenlets(session, "gevent")
 
 
 @nox.session
 def eventlet(session: nox.Session) -> None:
-    """Run what is about eventlet, as for gevent; 8 s of tests, 48 s in all."""
+    """Run the tests under eventlet, as under gevent; 8 s of tests, 48 s in all."""
     _run_greenlets(session, "eventlet")
 
 
@@ -219,13 +220,13 @@ def _run_where_found(session: nox.Session, names: list[str], what: str) -> None:
 
 @nox.session(venv_backend="none")
 def pypy(session: nox.Session) -> None:
-    """Run the suite on PyPy, without what other libraries do with requests; skipped where there is no PyPy."""
+    """Run the suite on PyPy, if it is found, without test_httpie.py and test_libraries.py."""
     _run_where_found(session, ["pypy3.11", "pypy3.10"], "PyPy of Python 3.10 or newer")
 
 
 @nox.session(venv_backend="none")
 def freethreaded(session: nox.Session) -> None:
-    """Run the suite on a CPython without the global interpreter lock; skipped where there is none."""
+    """Run the suite on a CPython without the global interpreter lock, if one is found, as on PyPy."""
     _run_where_found(session, ["python3.14t", "python3.13t"], "free-threaded CPython")
 
 
@@ -245,7 +246,7 @@ def servers(session: nox.Session, server: str) -> None:
 
 @nox.session
 def clients(session: nox.Session) -> None:
-    """Run what is about API clients that are built on requests; they are too many for the suite's environment."""
+    """Run the tests of API clients built on requests, which are too many for the suite's environment."""
     session.install(".", *TOOLS, *CLIENTS)
     session.run("python", "-m", "pip", "list", "--format=freeze")
     session.run("python", "-m", "pytest", "-q", *sorted(glob("tests/clients/*_client.py")), *session.posargs)
@@ -253,10 +254,10 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Break every function but the demo's, line by line, and see that a test fails; what survives is listed.
+    """Break every function but the demo's, line by line, see that a test fails, and list the mutants that survive.
 
-    What stands outside of functions, such as regular expressions, mutmut leaves alone. Without ``mutants/``
-    from an earlier run, for it keeps which tests are about what.
+    mutmut changes nothing outside functions, such as regular expressions. ``mutants/`` is removed first, because
+    mutmut caches there which tests cover which function.
     """
     shutil.rmtree("mutants", ignore_errors=True)
     session.install("-e", ".[test]", "mutmut>=3.8")

@@ -1,4 +1,4 @@
-"""What the tests share: a machine without settings of its own, an authority, servers, a key."""
+"""What the tests share: an environment without this machine's settings, a CA, servers, a key."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, settings
 from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from tests.helpers import KEY, Serve
 
-# How long an example takes says nothing on a busy machine.
+# No deadline, because examples are slow on a busy machine.
 settings.register_profile("here", deadline=None, max_examples=30)
-# For a night, or an hour: ``pytest --hypothesis-profile=long``.
+# For a long run: ``pytest --hypothesis-profile=long``.
 settings.register_profile("long", deadline=None, max_examples=300_000, suppress_health_check=list(HealthCheck))
 settings.load_profile("here")
 

@@ -150,7 +150,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The status is coloured, and the columns stay aligned; on Windows, a console is asked first."""
+    """The status is coloured, and the columns stay aligned."""
     monkeypatch.setattr(platforms, "WINDOWS", False)
     assert on_terminal(monkeypatch).startswith("\x1b[31mFAIL\x1b[0m  key      no key found")
     monkeypatch.setenv("BEARER_TOKEN", KEY)
@@ -216,7 +216,7 @@ def read_all(terminal: int) -> bytes:
 
 
 def test_waiting_is_shown_on_a_terminal(serve: Serve, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sign of life appears on standard error while nothing else does, and is wiped out."""
+    """A notice on standard error shows that the check is waiting, and is erased afterwards."""
     monkeypatch.setattr("requests_bearer_env.doctor.output._NOTICE_DELAY", 0.01)
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
@@ -656,7 +656,7 @@ def test_interrupt_of_a_request_is_reported(serve: Serve) -> None:
 
 @pytest.mark.posix("/dev/full")
 def test_unwritable_output_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """A full disk is one sentence, and a failure."""
+    """A full disk is reported in one sentence, with exit status 1."""
     with open("/dev/full", "w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["check", "--env", "TGW_API_KEY"]) == 1

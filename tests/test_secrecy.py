@@ -346,7 +346,7 @@ def advised(number: int) -> BaseException | None:
 
 
 def test_an_interrupted_log_line_shows_no_key() -> None:
-    """To see whether the key is in the URL, the package needs the key as a plain str."""
+    """While the package searches the URL for the key, a local variable holds the key as a plain str."""
     with ThreadPoolExecutor(1) as pool:
         errors = list(
             itertools.takewhile(
@@ -387,7 +387,7 @@ def test_an_interrupted_check_shows_no_key(key_env: str, monkeypatch: pytest.Mon
 
 
 def test_a_providers_frames_are_kept() -> None:
-    """They are the user's own, who may need them to debug the provider."""
+    """The user may need the locals of the provider to debug it."""
 
     def vault() -> str:
         step = "asking"

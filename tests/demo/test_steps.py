@@ -155,7 +155,7 @@ def test_the_files_of_the_demo_are_removed(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_key_that_follows_a_redirect_is_noticed(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """The demo is no film: here, requests lets the key follow."""
+    """The demo checks each result: it fails if requests keeps the header across hosts."""
     monkeypatch.setattr(requests.Session, "should_strip_auth", lambda *_: False)
     assert main(["demo"]) == 1
     assert capsys.readouterr().err == (

@@ -48,7 +48,7 @@ class Raw(Server):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         head = request.recv(65536)
-        if head:  # the doctor's first connection is there for the certificate
+        if head:  # the doctor's first connection only does the handshake, and sends no request
             for piece in self.answer(head):
                 request.sendall(piece)
 
@@ -88,7 +88,7 @@ def tunnel() -> Iterator[Server]:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 target.sendall(data)
-        with contextlib.suppress(OSError):  # also after a reset, which an unread body makes of a close
+        with contextlib.suppress(OSError):  # closing a socket with unread data resets the connection
             target.shutdown(socket.SHUT_WR)
 
     with Tunnel(answer, None) as server:

@@ -121,7 +121,7 @@ def test_a_request_is_retried_once(preparations: int, serve: Serve, session: req
 def test_an_old_prepared_request_gets_the_new_key(
     serve: Serve, session: requests.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It carries its first key; ten seconds after a refusal of that key, the next one asks the provider again."""
+    """A prepared request keeps its key; a refusal more than ten seconds after the first calls the provider again."""
     start = time.monotonic()
     vault = Vault(KEY, KEY, OTHER_KEY)
     request = session.prepare_request(

@@ -515,9 +515,9 @@ class TestFork:
         holding.result(10)
 
     def test_a_child_gets_objects_of_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Its lock is free, and the other object tells it which calls it has inherited."""
+        """A forked child gets a lock that is free, and a new ``_process``, by which it recognises inherited calls."""
         lock, process = cache_module._lock, cache_module._process
-        monkeypatch.setattr(cache_module, "_lock", lock)  # which puts both back in the end
+        monkeypatch.setattr(cache_module, "_lock", lock)  # so that monkeypatch restores both
         monkeypatch.setattr(cache_module, "_process", process)
         cache_module._renew_after_fork()
         assert cache_module._process is not process
