@@ -97,7 +97,7 @@ def test_key_is_hidden_before_truncation() -> None:
     assert sanitize("." * 190 + KEY, CREDENTIAL) == "." * 190 + "***"
 
 
-def test_seven_characters_are_no_piece() -> None:
+def test_seven_characters_are_not_a_piece() -> None:
     """Words that the key happens to contain stay readable."""
     assert sanitize(f"{KEY[3:10]} is", CREDENTIAL) == f"{KEY[3:10]} is"
 
@@ -171,6 +171,6 @@ def test_proxy_is_shown_without_its_password(proxy: str, shown: str) -> None:
         (f"/{KEY[:20]}", False),
     ],
 )
-def test_what_may_be_shown_in_full(text: str, harmless: bool) -> None:
-    """One line of printable ASCII may, if it was examined to its end and has no piece of the key."""
+def test_harmless_text_is_recognised(text: str, harmless: bool) -> None:
+    """A text is harmless if it is one line of printable ASCII, was examined to its end, and has no piece of the key."""
     assert is_harmless(text, CREDENTIAL) is harmless

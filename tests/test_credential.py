@@ -136,7 +136,7 @@ def test_a_byte_order_mark_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("raw", ["", " ", "\n", "\t \r\n", "\u00a0", "\ufeff", "\ufeff\n"])
-def test_blank_is_no_key(raw: str) -> None:
+def test_blank_is_not_a_key(raw: str) -> None:
     """A blank value counts as unset."""
     assert value(raw) is None
 

@@ -179,7 +179,7 @@ def test_the_origin_is_what_requests_connects_to(rest: str) -> None:
         "example.com",
     ],
 )
-def test_what_is_no_plain_url_has_no_origin(url: object) -> None:
+def test_an_ambiguous_url_has_no_origin(url: object) -> None:
     """A URL that parsers may read in different ways has no origin, so no key is sent there."""
     assert origin_of(url) is None
     with pytest.raises(InsecureTransportError, match="not http or https with a plain host name"):

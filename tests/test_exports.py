@@ -25,14 +25,14 @@ NAMES = [
 ]
 
 
-def test_the_public_names_are_these() -> None:
+def test_public_names_are_pinned() -> None:
     """``__all__`` is sorted, and each of its names exists."""
     assert requests_bearer_env.__all__ == sorted(NAMES)
     assert all(hasattr(requests_bearer_env, name) for name in NAMES)
 
 
 def test_a_lazy_name_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``dir()`` lists it before; on first access ``__getattr__`` imports it, and the second finds it in the module."""
+    """``dir()`` lists a lazy name before it is imported; the first access imports it and stores it in the module."""
     monkeypatch.delattr(requests_bearer_env, "command")
     assert set(requests_bearer_env.__all__) <= set(dir(requests_bearer_env))
     assert requests_bearer_env.command is command
@@ -41,8 +41,8 @@ def test_a_lazy_name_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
         _ = requests_bearer_env.nothing
 
 
-def test_the_doctors_public_names_are_these() -> None:
-    """`diagnose`, and what it returns."""
+def test_the_doctors_public_names_are_pinned() -> None:
+    """The module exports `diagnose`, and the types of what it returns."""
     assert doctor.__all__ == ["Check", "Status", "diagnose"]
 
 
@@ -58,15 +58,15 @@ def test_the_doctors_public_names_are_these() -> None:
         (doctor.diagnose, "(auth, url=None, *, method='GET', timeout=10, max_age=90)"),
     ],
 )
-def test_the_arguments_are_these(called: Callable[..., object], signature: str) -> None:
-    """Their names, their order and their defaults."""
+def test_signatures_are_pinned(called: Callable[..., object], signature: str) -> None:
+    """A public function keeps the names, the order and the defaults of its parameters."""
     parameters = inspect.signature(called).parameters.values()
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
     assert str(inspect.Signature(bare)) == signature
 
 
-def test_the_attributes_of_objects_are_these() -> None:
-    """What a user can rely on, and what the package's own modules ask of each other."""
+def test_public_attributes_are_pinned() -> None:
+    """Users rely on these attributes, and so do the package's own modules."""
     own = {name for name in dir(BearerEnvAuth()) if not name.startswith("_")}
     assert own == {"auth_for", "credential", "destination", "refresh_on", "sources"}
     raised = {name for name in dir(BearerAuthError("p")) if not name.startswith("_")} - set(dir(OSError()))
@@ -74,7 +74,7 @@ def test_the_attributes_of_objects_are_these() -> None:
 
 
 def test_the_changelog_knows_the_version() -> None:
-    """Its first entry is that of this version."""
+    """The newest section of the changelog has the version of the package."""
     text = (Path(__file__).parent.parent / "CHANGELOG.md").read_text(encoding="utf-8")
     (first, *_) = re.findall(r"^## \[(.*?)\]", text, re.MULTILINE)
     assert first == requests_bearer_env.__version__

@@ -111,7 +111,7 @@ def loaded_by(*imports: str) -> list[set[str]]:
     return [set(line.split()) for line in result.stdout.splitlines()]
 
 
-def test_importing_it_loads_what_a_request_needs() -> None:
+def test_import_loads_only_what_a_request_needs() -> None:
     """Importing the package loads what a request needs; the doctor and others are loaded when they are used."""
     names = "from requests_bearer_env import MountedAuth, command"
     _, loaded, by_name = loaded_by("import requests", "import requests_bearer_env", names)

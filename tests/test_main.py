@@ -82,7 +82,7 @@ def test_remedy_is_an_indented_line(capsys: Capture) -> None:
     )
 
 
-def test_warning_is_no_failure(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warning_does_not_fail(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A warning is shown, and the exit status stays 0."""
     monkeypatch.setenv("BEARER_TOKEN", "changeme")
     assert main(["check"]) == 0
@@ -179,8 +179,8 @@ def test_windows_console_decides_about_colours(monkeypatch: pytest.MonkeyPatch) 
     assert on_terminal(monkeypatch).startswith("FAIL  key")
 
 
-def test_terminal_without_descriptor_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands in for a terminal, as in a notebook, has no width."""
+def test_terminal_without_size_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that replaces a terminal, as in a notebook, has no width."""
     monkeypatch.delenv("COLUMNS")
     assert "environment\n" in on_terminal(monkeypatch).splitlines(keepends=True)[0]
 
@@ -404,8 +404,8 @@ def test_url_after_hosts_is_the_url(option: str, hosts: str, serve: Serve, capsy
     assert "request  GET answered 200" in capsys.readouterr().out
 
 
-def test_last_host_is_no_url(capsys: Capture) -> None:
-    """Only what has a scheme is taken for the URL."""
+def test_last_host_is_not_the_url(capsys: Capture) -> None:
+    """Only an argument with a scheme is taken as the URL."""
     assert main(["check", "--env", "TGW_API_KEY", "--host", "a.example", "b.example"]) == 0
     assert "url" not in capsys.readouterr().out
 
@@ -703,7 +703,7 @@ def test_package_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Capt
     assert capsys.readouterr().out.startswith("FAIL  key")
 
 
-def test_process_does_the_same(serve: Serve) -> None:
+def test_a_process_reports_a_refusal(serve: Serve) -> None:
     """The command in a process of its own, with a server that refuses the key."""
     server = serve(always(401, WWW_Authenticate=f'Bearer error="invalid_token", scope="{KEY}"'))
     words = [*PROGRAM, "check", server.url("/v1/models"), "--env", "TGW_API_KEY"]

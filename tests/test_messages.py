@@ -735,8 +735,8 @@ def test_a_refusal_is_logged_whole(
     assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8] in message]
 
 
-def test_a_refusal_that_is_not_logged_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What to do is worked out only for a log that shows it."""
+def test_an_unlogged_refusal_makes_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advice is computed only if the log shows it."""
     monkeypatch.setenv("K", KEY)
     monkeypatch.setattr("requests_bearer_env.advice.how_to_check", None)
     with requests_mock.Mocker() as server:
@@ -768,10 +768,10 @@ def test_the_shells_of_windows_interpret_nothing(
     assert message.endswith(" check --env K " + shown.format(url=f"https://tgw.example{path}"))
 
 
-def test_a_file_that_windows_cannot_quote(
+def test_an_unquotable_path_advises_diagnose(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """diagnose() takes the auth itself."""
+    """No command line can name such a path, so the log advises a call in Python."""
     monkeypatch.chdir(tmp_path)
     Path("$x key").write_text(KEY)
     monkeypatch.setattr("requests_bearer_env.platforms.quote_for_shell", lambda word: None if "$" in word else word)

@@ -244,7 +244,7 @@ class TestPipe:
 class TestExitStatus:
     """exit_status."""
 
-    def test_a_running_program_has_none(self) -> None:
+    def test_a_running_program_has_no_status(self) -> None:
         """Asking does not wait, and a status that was returned stays known."""
         process = start(python("input(); raise SystemExit(3)"), stdout=subprocess.DEVNULL)
         process.wait()  # input() raises EOFError
@@ -651,7 +651,7 @@ class TestPaths:
         assert not platforms.looks_like_path(text)
 
     @pytest.mark.parametrize("text", ["/9jabc==", "sk-abc", "ab:/x", "C:x", "%2Fabc/", "a/b"])
-    def test_what_may_be_a_key_is_no_path(self, windows: FakeWindows, text: str) -> None:
+    def test_what_may_be_a_key_is_not_a_path(self, windows: FakeWindows, text: str) -> None:
         """A base64 key may begin with a slash, and a key may contain a colon."""
         assert not platforms.looks_like_path(text)
 
@@ -764,14 +764,14 @@ class TestQuoteForShell:
     @pytest.mark.parametrize(
         "word", ["%APPDATA%/key", "$(calc)", "a`b", 'a"b', "a b\\", "a!b", "a\nb", "https://a/%20"]
     )
-    def test_a_word_that_windows_would_expand(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No quotes keep both cmd and PowerShell from it."""
+    def test_an_unquotable_word_returns_none(self, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No quotes protect this word in both cmd and PowerShell."""
         monkeypatch.setattr(platforms, "WINDOWS", True)
         assert platforms.quote_for_shell(word) is None
 
     @pytest.mark.posix("a POSIX shell")
     def test_the_shell_reads_the_word(self) -> None:
-        """Whatever is in it."""
+        """A POSIX shell reads the quoted word as it was."""
         word = "a $HOME `b` \"c\" 'd' \\ ;&|*~#!"
         run = subprocess.run(
             ["sh", "-c", f"printf %s {platforms.quote_for_shell(word)}"], capture_output=True, check=True, text=True
@@ -878,7 +878,7 @@ def test_threads_start_programs_side_by_side() -> None:
         (OSError(errno.ENOSPC, "x"), False, False),
     ],
 )
-def test_a_closed_pipe_is_told_by_its_error(
+def test_a_closed_pipe_is_recognised(
     error: OSError, on_posix: bool, on_windows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows reports an invalid argument, which has other causes elsewhere."""

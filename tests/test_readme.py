@@ -117,7 +117,7 @@ def test_links_within_a_file_lead_to_headings(name: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_link_to_a_file_leads_to_one(name: str) -> None:
-    """What is linked is in the repository; where only the wheel is tested, what was copied there."""
+    """Each linked file exists; a test of the wheel runs beside copies of these files."""
     for path in re.findall(r"\]\((?!https?:|#)([^)]+)\)", prose(name)):
         assert (ROOT / path).is_file(), path
 
@@ -139,7 +139,7 @@ def test_every_error_is_explained(name: str, title: str) -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_first_code_comes_early(name: str) -> None:
-    """Within 20 lines, so that a reader sees what it is about."""
+    """The first code is within 20 lines, so that a reader sees what the package does."""
     assert TEXTS[name].splitlines().index("```python") < 20
 
 
@@ -272,7 +272,7 @@ def test_the_python_examples_run(
 
 
 def test_recipes_with_programs_give_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A program of that name, with those arguments, is what is run."""
+    """command() runs the program of the recipe with the arguments of the recipe."""
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     recipes = re.findall(r"command\((\[.*?\](?:, first_line=True)?)\)", TEXTS[ENGLISH])
     assert len(recipes) >= 4
@@ -310,7 +310,7 @@ def one(mark: str) -> str:
 
 @needs_bash
 def test_bash_can_parse_every_block() -> None:
-    """Also those that install something or need another program."""
+    """Blocks that install something, or need another program, are parsed but not run."""
     for block in blocks(ENGLISH, "bash"):
         ran = subprocess.run([str(BASH), "-n", "-c", block.code], capture_output=True, check=False, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")
@@ -464,7 +464,7 @@ def test_check_runs_with_the_variables_of_a_unit(serve: Serve, tmp_path: Path, c
 
 @pytest.mark.parametrize("title", ["Try it", "Test it"])
 def test_try_it_and_test_it_have_one_command(title: str) -> None:
-    """The first block, which CI runs, is one line for bash; the others are the same for PowerShell and cmd."""
+    """The first block, which CI runs, is one line for bash; the next two are that command for PowerShell and cmd."""
     first, powershell, cmd = re.findall(
         r"^```(?:bash|powershell|bat)\n(.*?)^```$", section(title), re.MULTILINE | re.DOTALL
     )
@@ -583,7 +583,7 @@ def test_errors_of_requests_look_as_shown(name: str, serve: Serve) -> None:
 
 
 def test_transcripts_fit_a_terminal() -> None:
-    """80 columns."""
+    """No line is longer than 80 columns."""
     lines = [
         line for kind in ("text", "console") for block in blocks(ENGLISH, kind) for line in block.code.splitlines()
     ]
@@ -592,7 +592,7 @@ def test_transcripts_fit_a_terminal() -> None:
 
 
 def test_demo_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    """But for the ports; ``[...]`` stands for what is left out."""
+    """Only the ports differ; ``[...]`` marks an omission."""
     run_demo()
     printed = re.sub(r":\d{5}\b", ":PORT", capsys.readouterr().out)
     (block,) = blocks(ENGLISH, "text")

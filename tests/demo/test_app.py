@@ -137,7 +137,7 @@ def test_anything_but_the_exact_header_is_a_401(authorization: str) -> None:
 
 
 def test_a_key_can_be_changed_while_it_runs() -> None:
-    """The demo rotates it."""
+    """The demo rotates the key, so the app compares with its present value."""
     app = both()
     app.api_key = "another"
     assert ask(app, "GET", "/v1/models", "api").status == 401
@@ -146,7 +146,7 @@ def test_a_key_can_be_changed_while_it_runs() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1"])
 def test_names_of_this_machine_are_valid_hosts(host: str) -> None:
-    """With or without a port."""
+    """A port in the Host header is ignored."""
     assert ask(both(), "GET", "/v1/models", "api", host=host).status == 200
 
 
@@ -159,7 +159,7 @@ def test_any_other_host_is_refused_first(host: str, path: str) -> None:
 
 
 def test_a_request_without_host_is_refused() -> None:
-    """HTTP/1.0 may leave it out."""
+    """An HTTP/1.0 request may have no Host header."""
     assert both()(Request("GET", "/v1/models", Message(), b"")).status == 400
 
 
@@ -184,7 +184,7 @@ def test_an_unknown_path_is_a_404_with_any_key(method: str, path: str) -> None:
     ("path", "there"), [("/v1/models/", "/v1/models"), ("/v1/completions/?a=b", "/v1/completions")]
 )
 def test_one_slash_too_many_is_redirected(path: str, there: str) -> None:
-    """Before the key is looked at."""
+    """The redirect is sent before the key is checked."""
     assert ask(both(), "POST", path) == Reply(307, headers=(("Location", there),))
 
 
@@ -196,14 +196,14 @@ def test_broken_json_is_refused_before_the_key(key: str) -> None:
 
 
 def test_a_route_without_json_takes_any_body() -> None:
-    """There, the key is the first thing that is looked at."""
+    """This route checks the key, and does not parse the body as JSON."""
     assert ask(both(), "POST", "/v1/audio/transcriptions", "none", b"{").status == 401
     assert ask(both(), "POST", "/v1/audio/transcriptions", "api", b"{").status == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"prompt"', b"{}", b"null"])
 def test_a_body_without_its_field_is_a_422(body: bytes) -> None:
-    """The field is looked for after the key."""
+    """The field is checked after the key."""
     reply = ask(both(), "POST", "/v1/completions", "api", body)
     assert reply.status == 422
     assert said(reply) == {"detail": [{"type": "missing", "loc": ["body", "prompt"], "msg": "Field required"}]}

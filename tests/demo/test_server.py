@@ -22,7 +22,7 @@ def test_chunked_bodies_are_read(serve: Serve, session: requests.Session) -> Non
 
 
 def test_head_has_no_body(serve: Serve, session: requests.Session) -> None:
-    """As HTTP has it."""
+    """The response to HEAD has the headers of GET, and no body (RFC 9110 section 9.3.2)."""
     response = session.head(serve(lambda request: Reply(200, b"body")).url())
     assert (response.headers["Content-Length"], response.content) == ("4", b"")
 
@@ -42,7 +42,7 @@ def test_connections_do_not_delay_small_writes(serve: Serve, session: requests.S
 
 
 def test_a_client_without_tls_does_no_harm(serve: Serve, session: requests.Session) -> None:
-    """The server goes on."""
+    """The server closes the connection, and answers the next request."""
     server = serve(keyed(KEY))
     with socket.create_connection(("127.0.0.1", server.server_port)) as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -65,8 +65,8 @@ def test_a_client_that_leaves_does_no_harm(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_server_ends_without_a_last_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection that ends the wait for the next one may fail, for lack of descriptors, for example."""
+def test_a_server_stops_if_the_wakeup_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing connects once to wake the thread that accepts; if that fails, the thread ends at its next timeout."""
 
     def connect(*_: object) -> NoReturn:
         raise OSError

@@ -170,7 +170,7 @@ def test_shells_of_windows_get_their_spelling(shell: Shell) -> None:
 
 
 def test_two_shells_get_a_block_each() -> None:
-    """On Windows; the script is for both."""
+    """Windows has two shells; both blocks have the same script."""
     text = serving.describe(MADE_UP, (POWERSHELL, CMD))
     assert text.count("Paste this into another terminal (PowerShell):") == 1
     assert text.count("Paste this into another terminal (cmd):") == 1
@@ -185,7 +185,7 @@ needs_sh = pytest.mark.posix("a POSIX shell")
 @needs_sh
 @pytest.mark.parametrize("words", ["--allow-http", "localhost", "TGW_ADMIN_KEY"])
 def test_each_check_accepts_the_key(words: str, site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """Over HTTP, over HTTPS with the demo's CA, and with the admin key."""
+    """The printed commands check over HTTP, over HTTPS with the demo's CA, and with the admin key."""
     words = site.https + "/v1/models" if words == "localhost" else words
     assert run_check(site, command_with(site, words), monkeypatch) == 0
     out, err = capsys.readouterr()
@@ -195,7 +195,7 @@ def test_each_check_accepts_the_key(words: str, site: Site, monkeypatch: pytest.
 
 @needs_sh
 def test_the_api_key_fails_where_admin_is_needed(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """As the comment above that command says."""
+    """The comment above that command says that it fails with the API key."""
     command = command_with(site, "TGW_ADMIN_KEY").replace("TGW_ADMIN_KEY", "TGW_API_KEY")
     assert run_check(site, command, monkeypatch) == 1
     assert "401 Unauthorized" in capsys.readouterr().out
@@ -204,7 +204,7 @@ def test_the_api_key_fails_where_admin_is_needed(site: Site, monkeypatch: pytest
 @needs_sh
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_lists_the_models(site: Site) -> None:
-    """With the key from the variable."""
+    """The printed command takes the key from the variable."""
     assert '"id":"demo-7b"' in typed(site, command_with(site, "curl")).stdout
 
 
@@ -214,7 +214,7 @@ def test_curl_lists_the_models(site: Site) -> None:
     reason="the plugin for plain HTTP is not installed",
 )
 def test_httpie_lists_the_models(site: Site) -> None:
-    """With the name of the variable alone."""
+    """The printed command has the name of the variable, and no key."""
     pytest.importorskip("httpie")
     done = typed(site, command_with(site, "httpie") + " --ignore-stdin")
     assert '"id":"demo-7b"' in done.stdout.replace('"id": ', '"id":')
@@ -283,7 +283,7 @@ def test_both_servers_take_both_keys(site: Site) -> None:
 
 
 def test_port_is_for_http_and_the_next_for_https() -> None:
-    """So that URLs stay the same from one run to the next."""
+    """Fixed ports keep the URLs the same in every run."""
     port = free_ports()
     with serving.running(port) as site:
         assert (site.http, site.https) == (f"http://127.0.0.1:{port}", f"https://localhost:{port + 1}")

@@ -111,7 +111,7 @@ def test_the_demo_shows_each_step(capsys: Capture) -> None:
 
 
 def test_the_demo_is_at_most_80_columns_wide(capsys: Capture) -> None:
-    """It fits a terminal that was never resized."""
+    """The demo fits a terminal of the usual width."""
     demo.run()
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
@@ -148,7 +148,7 @@ def test_the_settings_of_this_machine_are_ignored(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_files_of_the_demo_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key and a certificate were among them."""
+    """The demo writes a key and a certificate to files."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     demo.run()
     assert list(tmp_path.iterdir()) == []
@@ -201,7 +201,7 @@ def test_a_value_that_is_not_expected_is_an_error(capsys: Capture) -> None:
 
 
 def test_without_trustme_the_demo_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    """One line says how to get it."""
+    """One line says how to install trustme."""
     monkeypatch.setitem(sys.modules, "trustme", None)
     assert main(["demo"]) == 2
     assert "the demo needs trustme: pip install 'requests-bearer-env[demo]'" in capsys.readouterr().err

@@ -207,15 +207,15 @@ def test_two_answers_make_one_line(given: Answer, without: Answer | None, status
 )
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("repeated", [True, False])
-def test_who_refuses_is_shown(status: int, repeated: bool, headers: dict[str, str], words: str) -> None:
-    """A wrong key looks like a header that a proxy has dropped; who answered may tell them apart."""
+def test_refusal_shows_server_and_via(status: int, repeated: bool, headers: dict[str, str], words: str) -> None:
+    """A server that refuses the key and a proxy that drops it get the same answer; these headers tell them apart."""
     given = answer(status, {"detail": "No"}, **headers)
     detail = explained(given, given if repeated else None).detail
     assert detail.partition('; it says "No"')[2] == words
 
 
-def test_who_reads_the_key_is_not_shown() -> None:
-    """The key has arrived where it is refused."""
+def test_server_that_read_the_key_is_not_shown() -> None:
+    """Different answers with and without the key prove that the key arrived."""
     given = answer(401, {"detail": "Wrong"}, Server="uvicorn")
     assert "Server" not in explained(given, answer(401, {"detail": "Missing"}, Server="uvicorn")).detail
     assert "Server" not in explained(answer(200, Server="uvicorn"), given).detail
@@ -264,8 +264,8 @@ def test_single_answer_says_why_it_is_single(method: str, status: int, line: str
     assert check.remedy == remedy
 
 
-def test_method_that_changes_nothing_needs_no_reason() -> None:
-    """OPTIONS is safe, and says nothing about the key."""
+def test_safe_method_has_no_note() -> None:
+    """OPTIONS changes nothing, so the line has no note that the request was sent with the key only."""
     line = "OPTIONS answered 401 Unauthorized: the server does not accept the key, or never sees it"
     assert explained(answer(401), method="OPTIONS").detail == line
 
@@ -687,7 +687,7 @@ def test_redirect_to_an_invalid_url_warns(target: str) -> None:
     assert redirected(target) == NOWHERE
 
 
-def test_redirect_from_http_to_https() -> None:
+def test_http_to_https_keeps_the_key() -> None:
     """Requests keeps the header between the standard ports of one host."""
     auth = BearerEnvAuth("TGW_API_KEY", allow_http="tgw.local")
     assert redirected("https://tgw.local/x", auth, "http://tgw.local/x") == (
@@ -705,7 +705,7 @@ def test_redirect_to_a_named_host_keeps_the_key() -> None:
     assert redirected("https://b.example/", auth) == ("warn", where, "use that URL itself")
 
 
-def test_redirect_to_a_named_host_over_http() -> None:
+def test_http_to_a_named_host_drops_the_key() -> None:
     """A key that requests has dropped is sent again over https only."""
     auth = BearerEnvAuth("TGW_API_KEY", hosts=["tgw.local", "b.example"], allow_http="b.example")
     assert redirected("http://b.example/", auth) == (

@@ -76,7 +76,9 @@ def test_control_characters_in_a_path_are_hidden(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "readable"), [(KEY, True), (f"'{KEY}'", False)])
-def test_file_without_a_usable_key(text: str, readable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_check_knows_if_a_key_was_read(
+    text: str, readable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The line about the file depends on whether the key could be read."""
     path = tmp_path / "key"
     path.write_text(text)

@@ -155,7 +155,7 @@ def test_file_of_cas_is_named_where_it_counts(code: int, remedy: str) -> None:
 
 
 @pytest.mark.parametrize("code", [9, 10, 62, 64])
-def test_file_of_cas_is_not_named_for_other_defects(code: int) -> None:
+def test_other_defects_do_not_name_the_bundle(code: int) -> None:
     """No other CA would make the certificate valid now, or for this host."""
     assert explain_failure(unverified(code), 1, BUNDLE) == explain_failure(unverified(code), 1)
 

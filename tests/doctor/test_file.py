@@ -298,7 +298,7 @@ def test_unreadable_file_names_its_owner(key_file: KeyFile, other_user: None, mo
 
 
 @pytest.mark.posix("symbolic links")
-def test_unreadable_kubernetes_file_has_its_remedy(
+def test_unreadable_pod_file_has_its_remedy(
     key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A volume with defaultMode: 0400 is root's alone, unless fsGroup gives it to a group of the container's user."""
@@ -391,10 +391,10 @@ def test_value_of_a_variable_is_not_shown(given: str, key_file: KeyFile) -> None
 
 
 @pytest.mark.posix("users with numbers")
-def test_closed_directory_of_a_variable_is_not_shown(
+def test_directory_in_a_variable_is_not_shown(
     key_file: KeyFile, other_user: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its name may be the value of the variable."""
+    """The directory's name may be the value of the variable."""
     path = key_file("secrets/key")
     (tmp_path / "secrets").chmod(0o700)
     close_to_stat(path, monkeypatch)

@@ -37,7 +37,7 @@ def checked(credential: Credential) -> Check:
     ],
     ids=range(10),
 )
-def test_another_key_is_no_jwt(key: str) -> None:
+def test_another_key_is_not_a_jwt(key: str) -> None:
     """A JWT has three base64url parts, and its header is a JSON object."""
     assert check_jwt(Credential(f"Bearer {key}"), NOW) is None
 
@@ -98,7 +98,7 @@ def test_signature_of_another_kind_is_ok(header: object) -> None:
     assert checked(jwt({}, header, "")).status == "ok"
 
 
-def test_claims_that_are_no_base64_fail() -> None:
+def test_claims_that_are_not_base64_fail() -> None:
     """Claims of a length that base64 cannot have are unreadable."""
     assert checked(Credential(f"Bearer {encoded(JWT_HEADER)}.abcde.c2ln")).status == "fail"
 

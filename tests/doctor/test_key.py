@@ -93,7 +93,7 @@ def test_path_without_a_home_names_none(path: str) -> None:
     assert found(BearerEnvAuth(file=path)).check.detail.endswith(" does not exist")
 
 
-def test_value_that_is_no_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_value_that_is_not_a_key_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that a request would refuse fails, with the remedy in its own field."""
     detail = (
         f"the value of environment variable BEARER_TOKEN ({len(KEY) + 2} characters) is wrapped in quotes, "
@@ -272,7 +272,7 @@ def test_similar_name_in_dotenv_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.posix("named pipes")
-def test_dotenv_that_is_no_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dotenv_that_is_not_a_file_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a pipe of that name would block."""
     os.mkfifo(tmp_path / ".env")
     monkeypatch.chdir(tmp_path)

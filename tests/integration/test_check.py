@@ -283,7 +283,7 @@ def test_certificate_for_another_host_names_it(names: tuple[str, ...], host: str
     assert remedy == "use a name that it is for, or have a certificate issued for this one"
 
 
-def test_certificate_with_the_key_in_a_name(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_in_a_certificate_is_hidden(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner of the server may know the key, but the readers of the report may not."""
     key = "abcdefghijklmnopqrstuvwxyz0123456789"
     monkeypatch.setenv("TGW_API_KEY", key)
@@ -401,7 +401,7 @@ def test_certificate_that_breaks_rfc_5280_fails(tmp_path: Path, monkeypatch: pyt
     )
 
 
-def test_mismatch_is_told_without_the_names(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mismatch_is_reported_without_names(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """The certificate's names are read on a second connection, which may fail."""
     run, turns = Budget.run, count()
 
@@ -637,7 +637,7 @@ def test_target_is_what_requests_makes_of_it(location: str, where: str, serve: S
     assert detail == f"GET answered 302 Found with and without the key: it redirects to {where}"
 
 
-def test_status_300_is_no_redirect(serve: Serve) -> None:
+def test_status_300_is_not_a_redirect(serve: Serve) -> None:
     """Requests does not follow it, so the check takes it for an answer."""
     detail = checked(serve(always(300, Location="/x")).url())["request"].detail
     assert detail == "GET answered 300 Multiple Choices with and without the key: APIs do not answer with this status"
@@ -798,7 +798,7 @@ def test_key_that_is_gone_at_the_request_fails(serve: Serve) -> None:
         (b"HTTP/1.1 200 OK\r\na: " + b"b" * 70_000, "the answer is not valid HTTP"),
     ],
 )
-def test_what_is_no_answer_is_explained(answer: bytes, words: str, raw: RawServe) -> None:
+def test_what_is_not_an_answer_is_explained(answer: bytes, words: str, raw: RawServe) -> None:
     """A server that closes the connection, or speaks another protocol, is named in one sentence."""
     checks = diagnose(BearerEnvAuth("TGW_API_KEY"), raw(answer).url())
     assert checks[3][:3] == ("request", "fail", f"GET: {words}")
@@ -938,7 +938,7 @@ def test_netrc_that_is_a_pipe_is_not_opened(
         *(pytest.param(name, marks=pytest.mark.posix("lower case")) for name in ("https_proxy", "all_proxy")),
     ],
 )
-def test_proxy_is_told(name: str, serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_is_reported(name: str, serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that lets the request through is shown with its variable, without its password."""
     address = tunnel.url().removeprefix("http://").rstrip("/")
     monkeypatch.setenv(name, f"http://user:hunter2@{address}")
@@ -956,7 +956,7 @@ def test_proxy_of_the_system_has_no_variable() -> None:
     assert check_proxy("https://a.example/", "http://proxy.example:3128", accepted=True) == ("proxy", "ok", detail, "")
 
 
-def test_wrong_certificate_behind_a_proxy_is_told(
+def test_bad_certificate_behind_proxy_is_reported(
     serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's certificate is not the proxy's fault."""
@@ -966,8 +966,8 @@ def test_wrong_certificate_behind_a_proxy_is_told(
     assert found["proxy"].status == "warn"
 
 
-def test_proxy_that_wants_credentials_is_told(raw: RawServe, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy has answered 407, and not the server."""
+def test_proxy_that_wants_credentials_is_reported(raw: RawServe, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy answers 407, not the server."""
     proxy = raw(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", tls=False)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url())
     found = checked(serve(keyed(KEY)).url())
@@ -976,7 +976,7 @@ def test_proxy_that_wants_credentials_is_told(raw: RawServe, serve: Serve, monke
     assert found["proxy"].remedy == "the answer may come from the proxy; to connect directly, name the host in NO_PROXY"
 
 
-def test_unreachable_proxy_is_told(serve: Serve, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_proxy_is_reported(serve: Serve, unused_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the proxy, because the server was not reached."""
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port}")
     found = checked(serve(keyed(KEY)).url())
@@ -984,7 +984,7 @@ def test_unreachable_proxy_is_told(serve: Serve, unused_port: int, monkeypatch: 
 
 
 @pytest.mark.parametrize("proxy", ["http://", "http://user:hunter2@", "http:///hunter2", "unknown://hunter2:x@a:1"])
-def test_unusable_proxy_is_told(proxy: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_proxy_is_reported(proxy: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unusable address of a proxy fails in one sentence, without its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     found = checked(serve(keyed(KEY)).url())

@@ -196,7 +196,7 @@ class TestRedirect:
         assert authorizations(there) == [None, None]
 
     @pytest.mark.parametrize("answer", ["a refusal", "a redirect back"])
-    def test_a_session_that_keeps_the_header(self, answer: str, serve: Serve, ca: str) -> None:
+    def test_a_kept_header_gets_no_new_key(self, answer: str, serve: Serve, ca: str) -> None:
         """A session that keeps the header on every redirect sends no new key after an untrusted host's answer."""
 
         class Keeping(requests.Session):
@@ -213,10 +213,10 @@ class TestRedirect:
 
     @pytest.mark.parametrize("hosts", [None, HERE])
     @pytest.mark.parametrize("chosen", ["/chosen", "/chosen/without/slash", "/start", "/next"])
-    def test_an_adapter_that_copies_hides_no_redirect(
+    def test_a_copying_adapter_leaks_no_key(
         self, chosen: str, hosts: str | None, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """The hook stays on such a copy, but sends no key: no trusted host has redirected to that URL since."""
+        """The hook stays on the request that was copied, but sends no key, because an untrusted host chose the URL."""
 
         class Copying(HTTPAdapter):
             def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
@@ -241,10 +241,10 @@ class TestRedirect:
         "location",
         ["/there", "there", "//{host}/there", "https://{host}/there#part", "/th%65re", "/there?a b"],
     )
-    def test_every_form_of_a_location_is_followed(
+    def test_every_form_of_location_is_recognised(
         self, location: str, serve: Serve, session: requests.Session, key_env: str
     ) -> None:
-        """A redirect within the origin is recognised in every form: the key is put back, which this session drops."""
+        """This session drops the header on a redirect; the hook sends the key again for every spelling of the URL."""
 
         class Forgetting(requests.Session):
             def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:

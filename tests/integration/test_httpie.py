@@ -58,19 +58,19 @@ def http(ca: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Http:
     return run
 
 
-def test_a_variable_by_name(server: Server, http: Http, key_env: str) -> None:
+def test_a_name_selects_a_variable(server: Server, http: Http, key_env: str) -> None:
     """``-a NAME`` reads ``$NAME``; the key is not in the command line."""
     assert http("-A", "bearer-env", "-a", key_env, server.url()) == Ran(0, "welcome", "")
     assert authorizations(server) == [OLD]
 
 
-def test_the_default_variable(server: Server, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without ``-a`` it is ``$BEARER_TOKEN``."""
+def test_without_a_name_bearer_token_is_read(server: Server, http: Http, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ``-a`` the key is that of ``$BEARER_TOKEN``."""
     monkeypatch.setenv("BEARER_TOKEN", KEY)
     assert http("-A", "bearer-env", server.url()).returncode == 0
 
 
-def test_a_file(server: Server, http: Http, tmp_path: Path) -> None:
+def test_an_at_sign_selects_a_file(server: Server, http: Http, tmp_path: Path) -> None:
     """``-a @PATH`` reads a file."""
     (tmp_path / "key").write_text(KEY + "\n")
     assert http("-A", "bearer-env", "-a", f"@{tmp_path / 'key'}", server.url()).returncode == 0

@@ -1,4 +1,4 @@
-"""The libraries that users of requests already have work with it, over real sockets where they use them."""
+"""Other libraries that work with requests get the key as requests does, over real sockets where they use sockets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def rotated() -> BearerEnvAuth:
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "filesystem"])
-def test_requests_cache(backend: str, server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path) -> None:
+def test_requests_cache_stores_no_key(
+    backend: str, server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path
+) -> None:
     """The answer after a rotation is cached, and no key is on the disk."""
     cache = tmp_path / "cache"
     with requests_cache.CachedSession(cache, backend=backend, serializer="pickle") as session:
@@ -51,7 +53,7 @@ def test_requests_cache(backend: str, server: Server, ca: str, rotated: BearerEn
 
 
 def test_requests_cache_in_json_writes_the_key(server: Server, ca: str, rotated: BearerEnvAuth, tmp_path: Path) -> None:
-    """It removes the header from a request, but not from those in the history; JSON has no way to hide a str."""
+    """requests-cache removes the header from the last request, but not from those in the history."""
     with requests_cache.CachedSession(tmp_path / "cache", backend="filesystem", serializer="json") as session:
         session.get(server.url(), verify=ca, auth=rotated)
     stored = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -72,10 +74,8 @@ def test_requests_cache_may_call_hooks_twice(server: Server, ca: str, tmp_path: 
 
 
 @pytest.mark.parametrize("mount", [False, True])
-def test_cached_redirect_from_elsewhere_gets_no_key(
-    mount: bool, serve: Serve, ca: str, key_env: str, tmp_path: Path
-) -> None:
-    """It calls the hooks of the first request with the last answer."""
+def test_redirect_from_the_cache_gets_no_key(mount: bool, serve: Serve, ca: str, key_env: str, tmp_path: Path) -> None:
+    """requests-cache calls the first request's hooks again, with the last response of the chain."""
     home = serve(
         lambda request: (redirect(lambda: away.url(host=THERE)) if request.target == "/" else keyed(KEY))(request)
     )
@@ -88,8 +88,8 @@ def test_cached_redirect_from_elsewhere_gets_no_key(
     assert authorizations(away) == [None]
 
 
-def test_requests_futures(server: Server, ca: str) -> None:
-    """A session in threads."""
+def test_requests_futures_shares_a_rotation(server: Server, ca: str) -> None:
+    """Sixteen requests in eight threads get the rotated key."""
     with FuturesSession(max_workers=8) as session:
         session.auth = BearerEnvAuth(provider=Vault(KEY, OTHER_KEY), ttl=3600)
         futures: list[Any] = [session.get(server.url(), verify=ca) for _ in range(16)]
@@ -108,7 +108,7 @@ def test_requests_toolbelt_streams_a_multipart(server: Server, session: requests
 def test_requests_toolbelt_cannot_stream_it_twice(
     server: Server, session: requests.Session, rotated: BearerEnvAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its encoder has no way back, so the 401 stands, the log says why, and the next upload has the new key."""
+    """MultipartEncoder cannot be rewound, so the 401 stands, the log says why, and the next upload has the new key."""
     for expected in (401, 200):
         encoder = requests_toolbelt.MultipartEncoder({"file": ("name", b"content")})
         headers = {"Content-Type": encoder.content_type}
@@ -118,8 +118,8 @@ def test_requests_toolbelt_cannot_stream_it_twice(
     assert len(server.seen) == 2
 
 
-def test_responses(rotated: BearerEnvAuth) -> None:
-    """What it plays in place of a server, with a rotation."""
+def test_responses_can_test_a_rotation(rotated: BearerEnvAuth) -> None:
+    """Users can test a rotation with responses, which needs no server."""
     with responses.RequestsMock() as mock:
         mock.get("https://api.example/", status=401)
         mock.get("https://api.example/", body="welcome")
@@ -128,8 +128,10 @@ def test_responses(rotated: BearerEnvAuth) -> None:
         assert [call.request.headers["Authorization"] for call in mock.calls] == [OLD, NEW]
 
 
-def test_vcrpy(server: Server, session: requests.Session, rotated: BearerEnvAuth, tmp_path: Path) -> None:
-    """With its documented filter the cassette has no key, and plays back."""
+def test_vcrpy_records_no_key(
+    server: Server, session: requests.Session, rotated: BearerEnvAuth, tmp_path: Path
+) -> None:
+    """With vcrpy's documented filter the cassette has no key, and plays back."""
     recorder = vcr.VCR(filter_headers=["authorization"])
     path = tmp_path / "cassette.yaml"
     with recorder.use_cassette(str(path)):
@@ -142,10 +144,10 @@ def test_vcrpy(server: Server, session: requests.Session, rotated: BearerEnvAuth
     assert len(server.seen) == 2
 
 
-def test_pickled_sessions_in_a_pool_of_processes(
+def test_a_pickled_session_reads_the_key_itself(
     server: Server, session: requests.Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process reads the key itself; none travels in the pickle."""
+    """The pickle of a session has no key, so the worker process reads the variable."""
     monkeypatch.setenv("TGW_API_KEY", OTHER_KEY)
     session.auth = BearerEnvAuth("TGW_API_KEY")
     spawn: Any = multiprocessing.get_context("spawn")

@@ -126,7 +126,7 @@ def test_a_redirect_to_a_mount_sends_its_key(
     ],
     ids=["a second refusal", "another status", "hosts= of the first mount", "a rotated key", "nested", "another auth"],
 )
-def test_a_redirect_to_another_mount(
+def test_the_second_mount_handles_its_refusal(
     first: AuthBase,
     mount: Callable[[str], AuthBase],
     app: App,

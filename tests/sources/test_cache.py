@@ -323,8 +323,8 @@ def test_only_the_refused_key_is_dropped() -> None:
     assert vault.calls == 2
 
 
-def test_a_refusal_with_an_empty_cache() -> None:
-    """The refused key has been dropped already, or was never cached."""
+def test_a_refusal_fills_an_empty_cache() -> None:
+    """The refused key was dropped before, or was never cached, so the provider is called."""
     auth = BearerEnvAuth(provider=Vault(KEY), ttl=100)
     assert after(auth, Credential(NEW)) == OLD
 
@@ -383,7 +383,7 @@ def test_a_refused_key_expires(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("failure", [OSError(), None])
-def test_threads_that_wait_for_a_failure(failure: object, pool: ThreadPoolExecutor) -> None:
+def test_waiting_threads_keep_the_old_key(failure: object, pool: ThreadPoolExecutor) -> None:
     """The refused thread gets the failure; the others use the key until it expires."""
     gate = Gate(failure)
     vault = Vault(KEY, gate)
@@ -478,7 +478,7 @@ def in_child(act: Callable[[], bool]) -> bool:
 class TestFork:
     """A forked child has neither the parent's threads nor the locks that these hold."""
 
-    def test_while_another_thread_asks(self, pool: ThreadPoolExecutor) -> None:
+    def test_a_child_asks_during_a_parents_call(self, pool: ThreadPoolExecutor) -> None:
         """The child calls the provider itself instead of waiting for a thread that it has not inherited."""
         gate = Gate(KEY)
         auth = BearerEnvAuth(provider=Vault(gate, OTHER_KEY), ttl=100)
@@ -488,8 +488,8 @@ class TestFork:
         gate.opened.set()
         assert asking.result(10) == OLD
 
-    def test_during_an_early_refresh(self, clock: Clock, pool: ThreadPoolExecutor) -> None:
-        """The child refreshes the key itself."""
+    def test_a_child_refreshes_by_itself(self, clock: Clock, pool: ThreadPoolExecutor) -> None:
+        """The child does not wait for the refresh that a thread of its parent has begun."""
         gate = Gate(KEY)
         auth = BearerEnvAuth(provider=Vault(KEY, gate, OTHER_KEY), ttl=100)
         authorized(auth)
@@ -498,8 +498,8 @@ class TestFork:
         gate.opened.set()
         asking.result(10)
 
-    def test_while_another_thread_holds_the_lock(self, pool: ThreadPoolExecutor) -> None:
-        """The child's lock is free."""
+    def test_a_child_has_a_free_lock(self, pool: ThreadPoolExecutor) -> None:
+        """The lock of a forked child is free, even if a thread of its parent holds the parent's."""
         held, release = threading.Event(), threading.Event()
 
         def hold() -> None:

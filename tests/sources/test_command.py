@@ -89,7 +89,7 @@ class TestOutput:
         """Its line break is trimmed as with every provider."""
         assert authorized(BearerEnvAuth(provider=command(python("print('abc')")))) == "Bearer abc"
 
-    def test_nothing_printed_is_no_key(self) -> None:
+    def test_nothing_printed_is_not_a_key(self) -> None:
         """A program that succeeds and prints nothing has no key."""
         with pytest.raises(MissingKeyError, match=f"provider {PYTHON} returned no key"):
             authorized(BearerEnvAuth(provider=command(python(""))))
@@ -105,7 +105,7 @@ class TestOutput:
         with pytest.raises(InvalidKeyError, match="store only the key, on one line"):
             authorized(BearerEnvAuth(provider=command(python("print('abc'); print('notes')"))))
 
-    def test_a_blank_first_line_is_no_key(self) -> None:
+    def test_a_blank_first_line_is_not_a_key(self) -> None:
         """The key is not looked for below the first line."""
         with pytest.raises(MissingKeyError):
             authorized(BearerEnvAuth(provider=command(python("print(); print('abc')"), first_line=True)))
@@ -162,7 +162,7 @@ class TestOutput:
         assert "printed more than 16384 bytes" in refusal(python("while True: print('y')"))
         assert processes[0].returncode == KILLED
 
-    def test_output_cut_by_the_deadline_is_no_key(
+    def test_output_cut_by_the_deadline_is_not_a_key(
         self, monkeypatch: pytest.MonkeyPatch, processes: list[subprocess.Popen[Any]]
     ) -> None:
         """This process may be held up until the program has ended; what it read before may be half of the key."""
@@ -280,7 +280,7 @@ class TestEnd:
         assert "did not finish within 5 s" in refusal(python(parent, *python(BEAT, str(path))), timeout=5)
         assert not is_growing(path)
 
-    def test_a_pause_past_the_deadline_is_no_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_pause_past_the_deadline_is_harmless(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """``time.sleep`` accepts no negative number of seconds."""
         times = count(step=0.2)
         monkeypatch.setattr("time.monotonic", lambda: next(times))
@@ -399,7 +399,7 @@ class TestSecrecy:
         assert KEY[:11] not in shown + problem + remedy
 
     @pytest.mark.parametrize("program", [f"echo {KEY}", KEY, "k" * 21, "a b", f"/usr/bin/{KEY[3:]}"])
-    def test_what_is_no_program_is_not_shown(self, program: str) -> None:
+    def test_what_is_not_a_program_is_not_shown(self, program: str) -> None:
         """A command line in one part, or the key in its place, is a mistake."""
         message = refusal([program])
         assert message.startswith("command (not shown because it may hold a key) cannot be started (")

@@ -26,7 +26,7 @@ def test_other_types_are_refused(value: Any) -> None:
     assert "key'" not in str(caught.value)
 
 
-def test_its_exception_is_the_cause() -> None:
+def test_a_providers_exception_is_the_cause() -> None:
     """The KeySourceError names the type of the exception that a provider raised; its message may hold the key."""
     failure = OSError(KEY)
 
@@ -50,13 +50,13 @@ def test_an_interrupt_is_propagated(interrupt: type[BaseException]) -> None:
         authorized(BearerEnvAuth(provider=vault))
 
 
-def test_its_arguments_are_not_shown() -> None:
+def test_a_partials_arguments_are_not_shown() -> None:
     """The repr of a partial shows its arguments, so the source uses its type's name."""
     auth = BearerEnvAuth(provider=functools.partial(str, KEY))
     assert repr(auth) == "BearerEnvAuth(provider=partial)"
 
 
-def test_its_name_is_shown() -> None:
+def test_a_providers_name_is_shown() -> None:
     """The name is that of the function or method, or of the object's class."""
 
     class Vault:
