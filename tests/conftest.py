@@ -17,7 +17,7 @@ import requests
 from hypothesis import HealthCheck, settings
 
 from requests_bearer_env.demo.server import Authority, Reply, Request, Server
-from tests.helpers import KEY, Serve
+from tests.helpers import KEY, Proxy, Serve
 
 # No deadline, because examples are slow on a busy machine.
 settings.register_profile("here", deadline=None, max_examples=30)
@@ -125,6 +125,13 @@ def session(ca: str) -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.verify = ca
         yield session
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A forward proxy."""
+    with Proxy() as proxy:
+        yield proxy
 
 
 @pytest.fixture

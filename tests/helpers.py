@@ -1,8 +1,9 @@
-"""What the tests share: keys, apps for the loopback server, a provider, a forward proxy, mounts."""
+"""What the tests share: keys and a search for them, apps for the loopback server, a provider, a proxy, mounts."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import json
 import os
@@ -31,6 +32,27 @@ from requests_bearer_env.errors import COMMAND_LINE
 #: The key of most tests; only a request on the wire may show it.
 KEY = "sk-SENTINEL/0123456789+abcdefghijklmnopqrstuvwxyz~ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 OTHER_KEY = "sk-ROTATED-0123456789.abcdefghijklmnopqrstuvwxyz_ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def letters_and_digits(text: str) -> str:
+    """Return the letters and digits of a text."""
+    return "".join(filter(str.isalnum, text))
+
+
+#: The parts of both keys that have eight characters, in lower case, with and without punctuation.
+_PIECES = {
+    text[at : at + 8]
+    for key in (KEY.lower(), OTHER_KEY.lower())
+    for text in (key, letters_and_digits(key))
+    for at in range(len(text) - 7)
+}
+
+
+def assert_hidden(shown: object, where: str = "") -> None:
+    """Fail if a text, or the repr of another object, has eight characters of a key in a row, in upper or lower case."""
+    text = (shown if isinstance(shown, str) else repr(shown)).lower()
+    assert _PIECES.isdisjoint(text[at : at + 8] for at in range(len(text) - 7)), where or text
+
 
 App = Callable[[Request], Reply]
 Serve = Callable[..., Server]
@@ -181,12 +203,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def _shovel(self, upstream: socket.socket) -> None:
         ways = {self.connection: upstream, upstream: self.connection}
-        while True:
-            for ready in select.select(list(ways), [], [], 10)[0]:
-                data = ready.recv(65536)
-                if not data:
-                    return
-                ways[ready].sendall(data)
+        with contextlib.suppress(OSError):  # closing a socket with unread data resets the connection
+            while True:
+                for ready in select.select(list(ways), [], [], 10)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    ways[ready].sendall(data)
 
 
 class Proxy(socketserver.ThreadingTCPServer):

@@ -29,7 +29,7 @@ from requests_bearer_env import (
     platforms,
 )
 from requests_bearer_env.destination import Destination
-from tests.helpers import KEY, authorized, python
+from tests.helpers import KEY, assert_hidden, authorized, python
 
 Call = Callable[[], object]
 
@@ -732,7 +732,7 @@ def test_a_refusal_is_logged_whole(
     seen, _, advice = message.partition(", and reading it again gave the same key: to find out why, ")
     assert seen.endswith(f" answered 401 to the key of {source} ({len(KEY)} characters)")
     assert advice == remedy.replace("{here}", str(tmp_path / "_")[:-1])
-    assert not [at for at in range(len(KEY) - 7) if KEY[at : at + 8] in message]
+    assert_hidden(message)
 
 
 def test_an_unlogged_refusal_makes_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:

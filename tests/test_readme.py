@@ -435,28 +435,27 @@ def test_one_file_has_public_and_own_cas(tmp_path: Path, ca: str) -> None:
 
 
 @pytest.mark.posix("env")
-def test_check_runs_with_the_variables_of_a_unit(serve: Serve, tmp_path: Path, ca: str) -> None:
+def test_check_runs_with_the_variables_of_a_unit(serve: Serve, tmp_path: Path, ca: str, proxy: Proxy) -> None:
     """The command but for sudo, with a key, a CA and a proxy of this machine; both languages have the same."""
     typed, chinese = (re.findall(r"`sudo -u app (env [^`]*) \.\.\.`", text)[0] for text in TEXTS.values())
     assert typed.split() == chinese.split()
     (tmp_path / "key").write_text(KEY)
     (tmp_path / "key").chmod(0o600)
-    with Proxy() as proxy:
-        for there, here in (
-            ("/etc/app/tgw_api_key", str(tmp_path / "key")),
-            ("/etc/app/ca.pem", ca),
-            ("http://proxy.example:3128", proxy.url),
-            ("/srv/app/.venv/bin/python", sys.executable),
-        ):
-            assert there in typed
-            typed = typed.replace(there, here)
-        ran = subprocess.run(
-            [*shlex.split(typed), "--env", "TGW_API_KEY", serve(keyed(KEY)).url()],
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=60,
-        )
+    for there, here in (
+        ("/etc/app/tgw_api_key", str(tmp_path / "key")),
+        ("/etc/app/ca.pem", ca),
+        ("http://proxy.example:3128", proxy.url),
+        ("/srv/app/.venv/bin/python", sys.executable),
+    ):
+        assert there in typed
+        typed = typed.replace(there, here)
+    ran = subprocess.run(
+        [*shlex.split(typed), "--env", "TGW_API_KEY", serve(keyed(KEY)).url()],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "ok    verdict  the server accepts the key" in ran.stdout
     assert len(proxy.seen) == 2

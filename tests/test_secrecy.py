@@ -28,18 +28,9 @@ from requests_bearer_env.doctor import diagnose
 from requests_bearer_env.errors import clear_frames
 from requests_bearer_env.sources.base import next_event
 from requests_bearer_env.sources.provider import ProviderSource
-from tests.helpers import KEY, OTHER_KEY, Serve, frames_of, keyed, python, reachable
+from tests.helpers import KEY, OTHER_KEY, Serve, assert_hidden, frames_of, keyed, python, reachable
 
 PACKAGE = str(Path(requests_bearer_env.__file__).parent)
-
-#: Parts of the keys: a text that has a truncated, wrapped or escaped key still has one of these.
-TRACES = ("SENTINEL", "ROTATED", "klmnopqrst", "MNOPQRSTU", "23456789")
-
-
-def assert_hidden(shown: object) -> None:
-    """Fail if a text has a part of a key."""
-    text = shown if isinstance(shown, str) else repr(shown)
-    assert not [trace for trace in TRACES if trace in text], text
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -90,7 +81,7 @@ def assert_exception_hidden(error: BaseException) -> None:
         for frame in frames_of(current):
             for name, value in frame.f_locals.items():
                 for text in shown_by(value):
-                    assert not [trace for trace in TRACES if trace in text], f"{frame.f_code.co_name}: {name}"
+                    assert_hidden(text, f"{frame.f_code.co_name}: {name}")
 
 
 def _file(content: bytes) -> Callable[[Path, pytest.MonkeyPatch], BearerEnvAuth]:

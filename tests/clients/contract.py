@@ -14,13 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from requests_bearer_env import BearerEnvAuth, MissingKeyError
 from requests_bearer_env.demo.server import Reply, Request, Server
-from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations
-
-
-def assert_hidden(text: str) -> None:
-    """Fail if a text contains a key."""
-    assert KEY not in text
-    assert OTHER_KEY not in text
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, assert_hidden, authorizations
 
 
 class ClientContract(ABC):

@@ -11,8 +11,8 @@ import requests
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.demo.server import Reply, Request
-from tests.clients.contract import ClientContract, assert_hidden
-from tests.helpers import KEY
+from tests.clients.contract import ClientContract
+from tests.helpers import KEY, assert_hidden
 
 
 def client(origin: str, ca: str, auth: BearerEnvAuth) -> gitlab.Gitlab:

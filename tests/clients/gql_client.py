@@ -13,8 +13,8 @@ from gql.transport.requests import RequestsHTTPTransport
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.demo.server import Reply, Request
-from tests.clients.contract import ClientContract, assert_hidden
-from tests.helpers import KEY, OLD, OTHER_KEY, Serve, Vault, authorizations
+from tests.clients.contract import ClientContract
+from tests.helpers import KEY, OLD, OTHER_KEY, Serve, Vault, assert_hidden, authorizations
 
 
 def client(origin: str, ca: str, auth: BearerEnvAuth) -> Client:

@@ -10,8 +10,7 @@ from pyiceberg.catalog.rest.auth import AuthManager
 
 from requests_bearer_env import BearerEnvAuth
 from requests_bearer_env.demo.server import Reply, Server
-from tests.clients.contract import assert_hidden
-from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, authorizations
+from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, assert_hidden, authorizations
 
 
 class KeyManager(AuthManager):

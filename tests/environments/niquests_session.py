@@ -6,7 +6,19 @@ import niquests
 import pytest
 
 from requests_bearer_env import BearerAuthError, BearerEnvAuth
-from tests.helpers import KEY, NEW, OLD, OTHER_KEY, Serve, Vault, authorizations, keyed, redirecting, statuses
+from tests.helpers import (
+    KEY,
+    NEW,
+    OLD,
+    OTHER_KEY,
+    Serve,
+    Vault,
+    assert_hidden,
+    authorizations,
+    keyed,
+    redirecting,
+    statuses,
+)
 
 
 def test_the_key_is_sent_and_hidden(serve: Serve, ca: str) -> None:
@@ -16,7 +28,7 @@ def test_the_key_is_sent_and_hidden(serve: Serve, ca: str) -> None:
         response = session.get(server.url(), auth=BearerEnvAuth(provider=lambda: KEY), verify=ca)
     assert response.status_code == 200
     assert authorizations(server) == [OLD]
-    assert KEY not in repr(response.request.headers)
+    assert_hidden(response.request.headers)
 
 
 def test_a_changed_key_is_sent_once_more(serve: Serve, ca: str) -> None:

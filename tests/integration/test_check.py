@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -36,7 +35,18 @@ from requests_bearer_env.demo.server import Authority, Reply, Request, Server
 from requests_bearer_env.doctor import Check, diagnose, url
 from requests_bearer_env.doctor.budget import Budget
 from requests_bearer_env.doctor.environment import check_proxy
-from tests.helpers import KEY, OTHER_KEY, Serve, always, authorizations, examine_for_command, keyed
+from tests.helpers import (
+    KEY,
+    OTHER_KEY,
+    Proxy,
+    Serve,
+    always,
+    assert_hidden,
+    authorizations,
+    examine_for_command,
+    keyed,
+    letters_and_digits,
+)
 
 
 class Raw(Server):
@@ -65,34 +75,6 @@ def raw(authority: Authority) -> Iterator[RawServe]:
             return stack.enter_context(Raw(lambda _: iter(pieces), authority if tls else None))
 
         yield start
-
-
-@pytest.fixture
-def tunnel() -> Iterator[Server]:
-    """A proxy that lets everything through, to this machine."""
-
-    def answer(head: bytes) -> Iterator[bytes]:
-        yield from ()
-
-    class Tunnel(Raw):
-        def finish_request(self, request: Any, client_address: Any) -> None:
-            target = request.recv(65536).split()[1].decode()
-            with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2]))) as server:
-                request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=pump, args=(server, request))
-                back.start()
-                pump(request, server)
-                back.join()
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        with contextlib.suppress(OSError):  # closing a socket with unread data resets the connection
-            target.shutdown(socket.SHUT_WR)
-
-    with Tunnel(answer, None) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -125,11 +107,6 @@ def date(seconds: float) -> bytes:
     """A Date header, so many seconds from now."""
     when = datetime.now(timezone.utc) + timedelta(seconds=seconds)
     return b"Date: " + format_datetime(when, usegmt=True).encode()
-
-
-def pieces_of_key(text: str) -> list[str]:
-    """Return the pieces of the key, eight characters long, that a text has in it."""
-    return [KEY[at : at + 8] for at in range(len(KEY) - 7) if KEY[at : at + 8].lower() in text.lower()]
 
 
 # All is well
@@ -430,10 +407,10 @@ def test_unknown_authority_fails(name: str, serve: Serve, tmp_path: Path, monkey
 
 
 def test_bundle_is_named_behind_a_proxy(
-    serve: Serve, tunnel: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind a proxy, the request is the first to see the server's certificate."""
-    monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
     line = checked(serve(keyed(KEY)).url())["request"]
     assert line.status == "fail"
@@ -531,7 +508,7 @@ def test_name_with_a_final_dot_is_verified(serve: Serve, monkeypatch: pytest.Mon
 
 def test_key_in_the_path_is_not_shown(serve: Serve) -> None:
     """Some services take the key in the path, as Telegram does."""
-    assert not pieces_of_key(repr(checked(serve(keyed(KEY)).url(f"/v1/{quote(KEY, safe='')}"))))
+    assert_hidden(repr(checked(serve(keyed(KEY)).url(f"/v1/{quote(KEY, safe='')}"))))
 
 
 def test_url_is_shown_without_its_secrets(serve: Serve) -> None:
@@ -718,8 +695,8 @@ def test_key_that_a_server_repeats_is_hidden(echo: str, raw: RawServe) -> None:
     """The key is hidden in the status line, in a header and in the body."""
     answer = f'HTTP/1.1 401 {echo}\r\nWWW-Authenticate: Bearer error="{echo}"\r\n\r\n{{"detail": "{echo}"}}'
     shown = repr(checked(raw(answer.encode("latin-1")).url()))
-    assert not pieces_of_key("".join(filter(str.isalnum, shown)))
-    assert not pieces_of_key(shown)
+    assert_hidden(letters_and_digits(shown))
+    assert_hidden(shown)
 
 
 @pytest.mark.parametrize("text", ["\x1b[31mred", "\x9b31mred", "a\tb", "\xe9", "\x7f\x08\x08", "z" * 3000])
@@ -938,16 +915,17 @@ def test_netrc_that_is_a_pipe_is_not_opened(
         *(pytest.param(name, marks=pytest.mark.posix("lower case")) for name in ("https_proxy", "all_proxy")),
     ],
 )
-def test_proxy_is_reported(name: str, serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_is_reported(name: str, serve: Serve, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that lets the request through is shown with its variable, without its password."""
-    address = tunnel.url().removeprefix("http://").rstrip("/")
-    monkeypatch.setenv(name, f"http://user:hunter2@{address}")
+    monkeypatch.setenv(name, proxy.url)
+    address = proxy.url.removeprefix("http://user:hunter2@")
     server = serve(keyed(KEY))
     found = checked(server.url())
     assert found["url"].detail.endswith(": a proxy is used, so only the request shows whether the server is reached")
     assert found["request"].status == "ok"
     assert found["proxy"] == Check("proxy", "ok", f"{name} routes this URL through the proxy {address}")
     assert "hunter2" not in repr(found)
+    assert len(proxy.seen) == 2
 
 
 def test_proxy_of_the_system_has_no_variable() -> None:
@@ -956,11 +934,9 @@ def test_proxy_of_the_system_has_no_variable() -> None:
     assert check_proxy("https://a.example/", "http://proxy.example:3128", accepted=True) == ("proxy", "ok", detail, "")
 
 
-def test_bad_certificate_behind_proxy_is_reported(
-    serve: Serve, tunnel: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_certificate_behind_proxy_is_reported(serve: Serve, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's certificate is not the proxy's fault."""
-    monkeypatch.setenv("HTTPS_PROXY", tunnel.url())
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     found = checked(serve(keyed(KEY), not_after=datetime.now(timezone.utc) - timedelta(days=1)).url())
     assert found["request"].detail == "GET: the server's certificate has expired"
     assert found["proxy"].status == "warn"
@@ -1038,7 +1014,7 @@ def test_no_log_has_the_key(serve: Serve, caplog: pytest.LogCaptureFixture) -> N
     """No logger logs the key, at any level."""
     caplog.set_level(logging.DEBUG)
     checked(serve(always(401, WWW_Authenticate=f'Bearer error="{KEY}"')).url())
-    assert not pieces_of_key(caplog.text)
+    assert_hidden(caplog.text)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 4])
@@ -1062,4 +1038,4 @@ def test_interrupt_leaves_no_key_in_frames(calls: int, serve: Serve, monkeypatch
         seen.append(repr(traceback.tb_frame.f_locals))
         traceback = traceback.tb_next
     assert len(seen) > 3
-    assert not pieces_of_key("".join(seen))
+    assert_hidden("".join(seen))

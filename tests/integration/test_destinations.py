@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,6 @@ from tests.helpers import (
     routed,
     statuses,
 )
-
-
-@pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """A forward proxy."""
-    with Proxy() as proxy:
-        yield proxy
 
 
 class TestRedirect:

@@ -231,17 +231,16 @@ def test_plain_http_needs_allow_http_of_the_mount(serve: Serve, session: request
 
 
 def test_plain_http_through_a_proxy_gets_no_key(
-    serve: Serve, session: requests.Session, caplog: pytest.LogCaptureFixture
+    serve: Serve, session: requests.Session, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The proxy would read the key."""
     caplog.set_level(logging.DEBUG, "requests_bearer_env")
-    with Proxy() as proxy:
-        here = serve(redirect(lambda: "http://tgw.example/"))
-        auth = fixed(KEY, allow_http=["tgw.example"])
-        mounted(session, (here.url(), fixed(KEY)), ("http://tgw.example/", auth))
-        assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
-        assert len(proxy.seen) == 1
-        assert "Bearer" not in proxy.seen[0]
+    here = serve(redirect(lambda: "http://tgw.example/"))
+    auth = fixed(KEY, allow_http=["tgw.example"])
+    mounted(session, (here.url(), fixed(KEY)), ("http://tgw.example/", auth))
+    assert session.get(here.url(), proxies={"http": proxy.url}).status_code == 401
+    assert len(proxy.seen) == 1
+    assert "Bearer" not in proxy.seen[0]
     message = "no key is put back along this redirect chain: it may not be sent to {}, or not through this proxy"
     assert caplog.messages[-1] == message.format("http://tgw.example")
 

@@ -32,6 +32,7 @@ from tests.helpers import (
     App,
     Serve,
     Vault,
+    assert_hidden,
     authorizations,
     keyed,
     redirect,
@@ -103,7 +104,7 @@ def test_the_log_shows_no_url_of_another_mount(
     )
     assert session.get(here.url()).status_code == 401
     assert " diagnose(auth, 'URL') " in caplog.messages[0].replace("requests_bearer_env.doctor.", "")
-    assert KEY not in caplog.text
+    assert_hidden(caplog.text)
 
 
 @pytest.mark.parametrize("preparations", [1, 2])
