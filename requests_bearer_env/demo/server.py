@@ -144,6 +144,8 @@ class Server(ThreadingHTTPServer):
         self.daemon_threads = False  # so that closing waits for them
         self.app = app
         self.context = context
+        #: The number of connections, including those whose TLS handshake failed.
+        self.accepted: int = 0
         #: Every request that arrived, in order.
         self.seen: list[Request] = []
         self._connections: set[socket.socket] = set()
@@ -164,8 +166,9 @@ class Server(ThreadingHTTPServer):
             self.handle_request()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Return False once the server is closing, so that the connection of `__exit__` gets no TLS handshake."""
+        """Count a connection. Return False if `__exit__` has made it, so that it gets no TLS handshake."""
         del request, client_address  # http.server's arguments
+        self.accepted += not self._closing
         return not self._closing
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

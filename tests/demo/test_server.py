@@ -42,12 +42,13 @@ def test_connections_do_not_delay_small_writes(serve: Serve, session: requests.S
 
 
 def test_a_client_without_tls_does_no_harm(serve: Serve, session: requests.Session) -> None:
-    """The server closes the connection, and answers the next request."""
+    """The server counts and closes the connection, and answers the next request."""
     server = serve(keyed(KEY))
     with socket.create_connection(("127.0.0.1", server.server_port)) as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert b"HTTP" not in client.recv(100)
+    assert (server.accepted, server.seen) == (1, [])
     assert session.get(server.url()).status_code == 401
 
 

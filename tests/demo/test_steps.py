@@ -35,7 +35,7 @@ Its model is made up; the requests, the keys and TLS are real.
 2. The same URL with http:// in place of https://
   >>> session.post(url, json=payload, auth=BearerEnvAuth("TGW_API_KEY"))
       InsecureTransportError: REFUSAL
-      requests that reached the server: 0
+      connections to the server: 0
 
 3. The key in a file is rotated while a session is open
       url is https://localhost:PORT/v1/models
@@ -106,7 +106,7 @@ def test_the_demo_shows_each_step(capsys: Capture) -> None:
     assert main(["demo"]) == 0
     out, err = capsys.readouterr()
     out = re.sub(r":\d{4,5}", ":PORT", out)
-    out = re.sub(r"(InsecureTransportError: ).*?(\n      req)", r"\1REFUSAL\2", out, flags=re.DOTALL)
+    out = re.sub(r"(InsecureTransportError: ).*?(\n      conn)", r"\1REFUSAL\2", out, flags=re.DOTALL)
     assert (out, err) == (TRANSCRIPT, "")
 
 
@@ -181,7 +181,7 @@ def test_an_accepted_http_url_is_an_error(
     monkeypatch.setattr(Destination, "check", lambda *_: None)
     app = TextGenerationWebUI(KEY)
     server = serve(app, tls=False)
-    with pytest.raises(DemoError, match="requests that reached the server: saw 1, expected 0"):
+    with pytest.raises(DemoError, match="connections to the server: saw 1, expected 0"):
         steps.Demo(app, server, server, ca, tmp_path).refusal()
     assert authorizations(server) == [OLD]
 
