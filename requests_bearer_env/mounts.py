@@ -10,7 +10,7 @@ from requests.auth import AuthBase
 from .auth import KeyAuth
 from .credential import Credential
 from .errors import clear_frames
-from .prefix import ParsedURL, Prefix, parse_prefix
+from .prefix import Prefix, parse_prefix, parse_url
 from .replay import body_position
 from .retry import Retry, replace_hook, retry_of
 
@@ -106,8 +106,8 @@ class MountedAuth(KeyAuth):
 
     def mount_of(self, url: str | None) -> _Mount | None:
         """Return the mount with the longest prefix that covers a prepared URL; None if there is none."""
-        parsed = ParsedURL.parse(url)
-        return next((mount for mount in self.mounts if mount.prefix.covers(parsed)), None)
+        parsed = parse_url(url)
+        return next((mount for mount in self.mounts if parsed and mount.prefix.covers(parsed)), None)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MountedAuth) and type(self) is type(other) and self.mounts == other.mounts

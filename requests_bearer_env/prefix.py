@@ -14,38 +14,18 @@ from urllib.parse import unquote, urlsplit
 
 from .destination import Origin, origin_of, prepared_url
 
-#: White space and control characters, which some parsers drop. `_is_ambiguous` treats NUL separately.
-_INVISIBLE = re.compile(r"[\x01-\x20\x7f]")
-
-#: Characters that end a path segment for some servers.
-_SEGMENT_ENDS = re.compile(r"[/\\?#;\0]")
+#: White space, control characters and NUL, which some servers drop.
+_DROPPED = re.compile(r"[\0-\x20\x7f]")
 
 #: What some servers decode, drop, merge or read as a slash, and others do not.
-_READ_DIFFERENTLY = re.compile(r"[%;\\]|//")
+_READ_DIFFERENTLY = re.compile(r"[%;\\\0-\x20\x7f]|//")
+
+#: Two dots that some servers read as the segment ``..``, because they end a segment at one of these characters,
+#: truncate the path at a NUL, or drop white space, control characters and NUL.
+_DOT_DOT = re.compile(r"(?<![^/\\?#;\0-\x20\x7f])\.[\0-\x20\x7f]*\.(?![^/\\?#;\0-\x20\x7f])")
 
 #: A path that still changes at this decoding counts as ambiguous.
 _MAX_DECODINGS = 5
-
-
-class ParsedURL(NamedTuple):
-    """The parts of a prepared URL that a `Prefix` is compared with.
-
-    Attributes:
-        origin: Its origin; None if it is not a plain http or https URL, which no prefix covers.
-        path: The segments of its path, with dot segments resolved.
-        ambiguous: Whether some servers may resolve the path to other segments.
-    """
-
-    origin: Origin | None
-    path: tuple[str, ...]
-    ambiguous: bool
-
-    @classmethod
-    def parse(cls, url: str | None) -> ParsedURL:
-        """Parse a prepared URL."""
-        origin = origin_of(url)
-        path = "" if origin is None else urlsplit(str(url)).path
-        return cls(origin, _split_path(path), _is_ambiguous(path))
 
 
 class Prefix(NamedTuple):
@@ -62,10 +42,21 @@ class Prefix(NamedTuple):
     def __str__(self) -> str:
         return "/".join((str(self.origin), *self.path, ""))
 
-    def covers(self, url: ParsedURL) -> bool:
-        """Return whether a URL is under this prefix."""
-        inside = url.path[: len(self.path)] == self.path and not (self.path and url.ambiguous)
-        return inside and self.origin == url.origin
+    def covers(self, url: Prefix) -> bool:
+        """Return whether a URL, as parsed by `parse_url`, is under this prefix."""
+        return self.origin == url.origin and self.path == url.path[: len(self.path)]
+
+
+def parse_url(url: str | None) -> Prefix | None:
+    """Return the longest prefix that covers a prepared URL; None if it is not a plain http or https URL.
+
+    Servers resolve an ambiguous path differently, so only a prefix without a path covers it.
+    """
+    origin = origin_of(url)
+    if origin is None:
+        return None
+    path = urlsplit(str(url)).path
+    return Prefix(origin, () if _is_ambiguous(path) else _split_path(path))
 
 
 def parse_prefix(what: str, url: object) -> Prefix:
@@ -82,15 +73,14 @@ def parse_prefix(what: str, url: object) -> Prefix:
     if not isinstance(url, str):
         raise TypeError(f"{what} is {type(url).__name__}: give a URL such as https://api.example.com/v1/")
     prepared = prepared_url(url)
-    origin = origin_of(prepared)
-    if origin is None:
+    prefix = parse_url(prepared)
+    if prefix is None:
         raise ValueError(f"{what} is not an http or https URL with a host: write it like https://api.example.com/v1/")
     if re.search(r"[?#@]", url):
         raise ValueError(f"{what} contains ?, # or @: give scheme, host and path alone")
-    path = _split_path(urlsplit(str(prepared)).path)
-    if _READ_DIFFERENTLY.search("/".join(path)):
+    if _READ_DIFFERENTLY.search(urlsplit(str(prepared)).path):
         raise ValueError(f"{what} has a path that servers read differently: write it without %, ;, \\ and //")
-    return Prefix(origin, path)
+    return prefix
 
 
 def _split_path(path: str) -> tuple[str, ...]:
@@ -117,7 +107,7 @@ def _is_ambiguous(path: str) -> bool:
     - decode the path, even several times;
     - truncate it at a ``?``, ``#`` or NUL that the decoding produces;
     - drop white space and control characters;
-    - read a backslash or a full-width slash as a slash, and a full-width dot as a dot;
+    - read a backslash as a slash, and a full-width slash, dot or percent sign as the ASCII one;
     - drop the parameters of a segment, which follow a semicolon;
     - merge slashes.
 
@@ -126,19 +116,12 @@ def _is_ambiguous(path: str) -> bool:
     """
     decoded = path
     for _ in range(_MAX_DECODINGS):
-        before = decoded
-        decoded = unquote(before)
-        if decoded == before:
-            break
-    else:
+        decoded = unquote(decoded)
+    normal = normalize("NFKC", decoded)  # turns a full-width dot, slash or percent sign into an ASCII one
+    dropped = _DROPPED.sub("", normal)
+    # U+FFFD stands for invalid UTF-8, which lenient decoders may read as a dot or a slash.
+    if "\ufffd" in decoded or unquote(dropped) != dropped:
         return True
-    if "\ufffd" in decoded:  # invalid UTF-8, which lenient decoders may read as a dot or a slash
-        return True
-    if not decoded.isascii():
-        decoded = normalize("NFKC", decoded)  # turns a full-width dot or slash into an ASCII one
-    visible = _INVISIBLE.sub("", decoded)
-    # Some servers truncate the path at a NUL, others drop the NUL.
-    if ".." not in _SEGMENT_ENDS.split(visible) and ".." not in _SEGMENT_ENDS.split(visible.replace("\0", "")):
-        return False
     # All servers resolve a ``..`` as `_split_path` does if the path has nothing that a step changes.
-    return visible != path or _READ_DIFFERENTLY.search(path) is not None
+    is_plain = normal == path and not _READ_DIFFERENTLY.search(path)
+    return not is_plain and _DOT_DOT.search(normal) is not None
