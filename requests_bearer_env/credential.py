@@ -11,11 +11,10 @@ from typing import Any
 
 from .errors import InvalidKeyError
 
-_SCHEME = r"\Abearer(?:\s+|\Z)"
+_SCHEME = re.compile(r"\Abearer(?:\s+|\Z)", re.IGNORECASE)
 
-#: Matches RFC 6750's b64token, except one that begins with B or b, as the scheme does. `parse` returns every match
-#: unchanged, so a match needs no further checks.
-ORDINARY_KEY = re.compile(r"[AC-Zac-z0-9._~+/-][A-Za-z0-9._~+/-]*=*")
+#: Matches RFC 6750's b64token, except one that begins with B or b, as the scheme does. A match needs no further checks.
+_ORDINARY_KEY = re.compile(r"[AC-Zac-z0-9._~+/-][A-Za-z0-9._~+/-]*=*")
 
 #: The repr of a header value, and its pickle.
 MASK = "Bearer ***"
@@ -54,7 +53,7 @@ class Credential(str):
         return len(self) - len("Bearer ")
 
 
-def parse(raw: str, where: str) -> Credential | None:
+def parse(raw: str, where: str) -> tuple[Credential | None, str]:
     """Make the header value from a source's value.
 
     Args:
@@ -62,39 +61,35 @@ def parse(raw: str, where: str) -> Credential | None:
         where: The source as messages name it.
 
     Returns:
-        The header value; None if ``raw`` is blank.
+        A pair. First, the header value; None if ``raw`` is blank. Second, what was removed, as messages name it;
+        blank if nothing was.
 
     Raises:
         InvalidKeyError: ``raw`` cannot be a key; the message names the mistake.
     """
-    key = raw.strip().removeprefix("\ufeff").lstrip()
-    if not key:
-        return None
-    key = re.sub(_SCHEME, "", key, flags=re.IGNORECASE)
+    value = raw.strip()
+    if _ORDINARY_KEY.fullmatch(value):
+        return Credential("Bearer " + value), "" if value == raw else _describe_white_space(raw, value)
+    text = raw.replace("\ufeff", "", 1) if value.startswith("\ufeff") else raw
+    value = text.strip()
+    if not value:
+        return None, ""
+    key = _SCHEME.sub("", value)
     from .mistakes import explain_refusal  # few keys need it
 
     mistake = explain_refusal(key)
     if mistake is None:
-        return Credential("Bearer " + key)
-    length = len(key) or len(raw.strip())  # the scheme alone leaves no key
-    del raw, key  # a caller can clear this frame only after the exception has left it
+        removed = (
+            "" if text == raw else "the byte order mark",
+            "" if value == text else _describe_white_space(text, value),
+            "" if key == value else "the scheme Bearer",
+        )
+        return Credential("Bearer " + key), " and ".join(filter(None, removed))
+    length = len(key) or len(value)  # the scheme alone leaves no key
+    del raw, text, value, key  # a caller can clear this frame only after the exception has left it
     raise InvalidKeyError(f"the value of {where} ({length} characters) {mistake.problem}", mistake.remedy)
 
 
-def describe_trimming(raw: str) -> str:
-    """Return what `parse` removes from a value, as messages name it; blank if it removes nothing."""
-    found: list[str] = []
-    if raw.lstrip().startswith("\ufeff"):
-        found.append("the byte order mark")
-        raw = raw.replace("\ufeff", "", 1)
-    key = raw.strip()
-    if key != raw:
-        found.append(describe_white_space(raw, key))
-    if re.match(_SCHEME, key, re.IGNORECASE):
-        found.append("the scheme Bearer")
-    return " and ".join(found)
-
-
-def describe_white_space(raw: str, key: str) -> str:
-    """Return the white space around a key, as messages name it."""
-    return "the line break at the end" if raw.rstrip("\r\n") == key else "the white space around the key"
+def _describe_white_space(text: str, value: str) -> str:
+    """Return the white space around a value, as messages name it."""
+    return "the line break at the end" if text.rstrip("\r\n") == value else "the white space around the key"

@@ -153,11 +153,11 @@ SENT = [
 @pytest.mark.parametrize("key", SENT)
 def test_what_may_be_a_key_is_sent_unaltered(key: str) -> None:
     """A server may have issued such a key, so at most `check` warns of it."""
-    credential = parse(key, "provider vault")
+    credential, _ = parse(key, "provider vault")
     assert str(credential) == f"Bearer {key}"
 
 
 def test_json_beyond_the_parsers_depth_is_sent() -> None:
     """The RecursionError of the JSON parser does not reach the caller."""
     depth = 15_000
-    assert str(parse("[" * depth + "]" * depth, "provider vault")) == "Bearer " + "[" * depth + "]" * depth
+    assert str(parse("[" * depth + "]" * depth, "provider vault")[0]) == "Bearer " + "[" * depth + "]" * depth

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
-
-from requests_bearer_env.credential import ORDINARY_KEY, Credential, describe_trimming, describe_white_space, parse
-from requests_bearer_env.errors import InvalidKeyError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from requests_bearer_env.credential import Credential
 
     #: A callable that returns the key, or None for no key.
     Provider = Callable[[], str | bytes | None]
@@ -47,15 +46,15 @@ class Reading(NamedTuple):
     Attributes:
         credential: The header's value; None if there is no key.
         where: The source as messages name it; may be blank if there is no key.
-        missing: Why there is no key, as a clause: "TGW_API_KEY is blank".
         trimmed: What was removed from the value, as messages name it; blank if nothing was.
+        missing: Why there is no key, as a clause: "TGW_API_KEY is blank".
         awaited: Whether the file is missing, and must be read again because a program may be replacing it.
     """
 
     credential: Credential | None
     where: str
-    missing: str = ""
     trimmed: str = ""
+    missing: str = ""
     awaited: bool = False
 
 
@@ -64,36 +63,6 @@ class Hint(NamedTuple):
 
     seen: str = ""
     remedy: str = ""
-
-
-#: Makes a `Reading` without NamedTuple's __new__, a Python function that takes as long as the rest of `make_reading`.
-_new: Callable[[type[Reading], tuple[object, ...]], Reading] = cast("Any", tuple).__new__
-
-
-def make_reading(raw: str, where: str, blank: str) -> Reading:
-    """Make a reading from a source's value.
-
-    Args:
-        raw: The value.
-        where: The source as messages name it.
-        blank: What `Reading.missing` says after ``where`` if ``raw`` is blank, such as "is blank".
-
-    Raises:
-        InvalidKeyError: ``raw`` cannot be a key.
-    """
-    key = raw.strip()
-    if ORDINARY_KEY.fullmatch(key):
-        trimmed = "" if key == raw else describe_white_space(raw, key)
-        return _new(Reading, (Credential("Bearer " + key), where, "", trimmed, False))
-    del key  # parse() may raise, and traceback printers show the locals of frames
-    try:
-        credential = parse(raw, where)
-    except InvalidKeyError:
-        del raw  # a KeyboardInterrupt may come before `Sources` clears this frame
-        raise
-    if credential is None:
-        return Reading(None, where, f"{where} {blank}")
-    return Reading(credential, where, "", describe_trimming(raw))
 
 
 class Source(ABC):

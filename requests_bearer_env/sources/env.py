@@ -8,9 +8,10 @@ import stat
 import sys
 from typing import Any
 
+from requests_bearer_env.credential import parse
 from requests_bearer_env.errors import KeySourceError
 
-from .base import Hint, Reading, Source, make_reading
+from .base import Hint, Reading, Source
 from .file import FileSource
 
 #: The variable that is read when no source is named.
@@ -70,8 +71,8 @@ class EnvSource(Source):
         file = self.file()
         if file is not None:
             return self._read_file(file)
-        reading = make_reading(os.getenv(self._name, ""), self._where, "")
-        return reading if reading.credential is not None else Reading(None, self._where, self._why_missing())
+        credential, trimmed = parse(os.getenv(self._name, ""), self._where)
+        return Reading(credential, self._where, trimmed, self._why_missing() if credential is None else "")
 
     def file(self) -> FileSource | None:
         """Return the file that ``$NAME_FILE`` names; None if that is unset or blank."""

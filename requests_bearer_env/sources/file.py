@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from requests_bearer_env import platforms
+from requests_bearer_env.credential import parse
 from requests_bearer_env.errors import KeySourceError
 
-from .base import MAX_BYTES, PAUSES, Reading, Source, make_reading
+from .base import MAX_BYTES, PAUSES, Reading, Source
 
 #: ``$CREDENTIALS_DIRECTORY/key`` or ``~/key``: no key begins like that.
 _SURELY_PATH = r"(?a)(?:\$\{?\w+\}?|~\w*)[/\\]"
@@ -75,14 +76,15 @@ class FileSource(Source):
         """Read the file without pauses; return None if another program has locked it."""
         path = platforms.expand(self._path)
         try:
-            return make_reading(self._text(path), self._label, "is blank")
+            credential, trimmed = parse(self._text(path), self._label)
+            return Reading(credential, self._label, trimmed, f"{self._label} is blank" if credential is None else "")
         except BlockingIOError:
             return None
         except FileNotFoundError:
             quoted = re.fullmatch(_QUOTED, self._path)
         if not quoted:
             where = self._safe_label(path)
-            return Reading(None, where, f"{where} does not exist{_explain_variable(path)}", awaited=True)
+            return Reading(None, where, missing=f"{where} does not exist{_explain_variable(path)}", awaited=True)
         raise KeySourceError(
             "the path of the key's file has quotes around it, which count as part of the path",
             "write the path without quotes",

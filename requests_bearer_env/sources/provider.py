@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from requests_bearer_env.credential import parse
 from requests_bearer_env.errors import InvalidKeyError, KeySourceError
 
-from .base import Reading, Source, make_reading
+from .base import Reading, Source
 
 if TYPE_CHECKING:
     from .base import Provider
@@ -36,7 +37,8 @@ class ProviderSource(Source):
 
     def read(self) -> Reading:
         where = self.where()
-        return make_reading(self._text(where), where, "returned no key")
+        credential, trimmed = parse(self._text(where), where)
+        return Reading(credential, where, trimmed, f"{where} returned no key" if credential is None else "")
 
     def _text(self, where: str) -> str:
         """Call the provider and return its value as a str, which is blank for None."""

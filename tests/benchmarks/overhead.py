@@ -24,8 +24,8 @@ import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from requests_bearer_env import BearerEnvAuth, MountedAuth
+from requests_bearer_env.credential import parse
 from requests_bearer_env.retry import Retry
-from requests_bearer_env.sources.base import make_reading
 
 KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 URL = "https://api.example/v1/completions"
@@ -111,7 +111,7 @@ def rows(path: str) -> dict[str, Row]:
         "of which: where it may go": Row(Step(lambda r: auth.destination.check(r.url))),
         "of which: whether NAME_FILE is set": Row(Step(lambda r: os.getenv("TGW_API_KEY_FILE"))),
         "of which: the variable": Row(Step(lambda r: os.getenv("TGW_API_KEY", ""))),
-        "of which: the check of the key": Row(Step(lambda r: make_reading(KEY, "", ""))),
+        "of which: the check of the key": Row(Step(lambda r: parse(KEY, ""))),
         "of which: the hook": Row(Step(lambda r: Retry(auth, auth, r.url, credential, None))),
         "variable, hosts= of one": Row(BearerEnvAuth("TGW_API_KEY", hosts="api.example"), "prepare", 0.05),
         "variable, hosts= of ten and a wildcard": Row(BearerEnvAuth("TGW_API_KEY", hosts=[*ten, "*.example"])),

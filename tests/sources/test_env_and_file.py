@@ -220,7 +220,7 @@ def test_a_reading_is_complete(source: str, tmp_path: Path, monkeypatch: pytest.
     trimmed = "the line break at the end and the scheme Bearer"
     reading = _reading(source, tmp_path, monkeypatch)
     assert str(reading.credential) == OLD
-    assert reading[1:] == (where, "", trimmed, False)
+    assert reading[1:] == (where, trimmed, "", False)
 
 
 @pytest.mark.usefixtures("short_pauses")
