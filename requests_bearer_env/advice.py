@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import platforms
 from .cleaning import is_harmless, url_without_secrets
 from .destination import origin_of
-from .errors import clear_frames
+from .errors import without_locals
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -47,16 +47,13 @@ def how_to_check(
     return f"{_method_hint(method, 'method={!r}')}{call}"
 
 
+@without_locals  # is_harmless() has locals that hold the key as a plain str
 def _shown_url(request: PreparedRequest, asked: str | None, credential: Credential) -> str:
     """Return the URL that the program asked for, or the word URL if it may not be shown or is of another origin."""
     if origin_of(asked) != origin_of(request.url):
         return _HIDDEN_URL
     url = url_without_secrets(str(asked))
-    try:
-        return url if is_harmless(url, credential) else _HIDDEN_URL
-    except BaseException as error:  # a signal handler may raise while locals hold the key as a plain str
-        clear_frames(error)
-        raise
+    return url if is_harmless(url, credential) else _HIDDEN_URL
 
 
 def _method_hint(method: str, option: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from requests.auth import AuthBase
 
 from .destination import Destination, origin_of
-from .errors import BearerAuthError, clear_frames
+from .errors import BearerAuthError, without_locals
 from .replay import body_position
 from .retry import Retry, Trust, replace_hook
 from .sources import Sources, make_sources
@@ -95,6 +95,7 @@ class BearerEnvAuth(KeyAuth):
     sources: Sources
     refresh_on: frozenset[int]
 
+    @without_locals
     def __init__(
         self,
         env: str | None = None,
@@ -106,18 +107,12 @@ class BearerEnvAuth(KeyAuth):
         allow_http: Iterable[str] | str = (),
         refresh_on: Iterable[int] | int = (401,),
     ) -> None:
-        try:
-            # Through vars(), because __setattr__ raises.
-            vars(self).update(
-                sources=make_sources(env, file, provider, ttl),
-                destination=Destination(hosts, allow_http),
-                refresh_on=_statuses(refresh_on),
-            )
-        except BaseException as error:
-            # Any argument may be the key, and traceback printers show the locals of frames.
-            clear_frames(error)
-            del env, file, provider, ttl, hosts, allow_http, refresh_on
-            raise
+        # Through vars(), because __setattr__ raises.
+        vars(self).update(
+            sources=make_sources(env, file, provider, ttl),
+            destination=Destination(hosts, allow_http),
+            refresh_on=_statuses(refresh_on),
+        )
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Authorise a prepared request.

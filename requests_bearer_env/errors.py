@@ -19,12 +19,18 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from typing import TYPE_CHECKING, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from requests.exceptions import RequestException
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from requests import PreparedRequest
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Wording(NamedTuple):
@@ -162,3 +168,21 @@ def clear_frames(error: BaseException) -> None:
             if package == __package__:
                 with contextlib.suppress(RuntimeError):  # the frame is running
                     frame.clear()
+
+
+def without_locals(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function so that no exception that leaves it shows the locals of this package's frames.
+
+    Any argument may be the key, and traceback printers show the locals of frames.
+    """
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            clear_frames(error)
+            del args, kwargs
+            raise
+
+    return call

@@ -9,7 +9,7 @@ from requests.auth import AuthBase
 
 from .auth import KeyAuth
 from .credential import Credential
-from .errors import clear_frames
+from .errors import without_locals
 from .prefix import Prefix, parse_prefix, parse_url
 from .replay import body_position
 from .retry import Retry, replace_hook, retry_of
@@ -65,14 +65,9 @@ class MountedAuth(KeyAuth):
 
     mounts: tuple[_Mount, ...]
 
+    @without_locals
     def __init__(self, mounts: Mapping[str, AuthBase]) -> None:
-        try:
-            vars(self)["mounts"] = _mounts(mounts)  # through vars(), because __setattr__ raises
-        except BaseException as error:
-            # mounts may hold a key that was passed by mistake, and traceback printers show the locals of frames.
-            clear_frames(error)
-            del mounts
-            raise
+        vars(self)["mounts"] = _mounts(mounts)  # through vars(), because __setattr__ raises
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         """Authorise a prepared request by the auth that is mounted for its URL; see `BearerEnvAuth`."""

@@ -61,7 +61,7 @@ class Sources:
                     return reading
                 readings.append(reading)
             return self._read_again(readings)
-        except BaseException as error:
+        except BaseException as error:  # not through `without_locals`, because each request calls this
             clear_frames(error)
             raise
 

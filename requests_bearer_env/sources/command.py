@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from requests_bearer_env import platforms
-from requests_bearer_env.errors import clear_frames
+from requests_bearer_env.errors import without_locals
 
 from .base import MAX_BYTES
 from .provider import ProviderError
@@ -157,6 +157,7 @@ class _Output(bytearray):
         return "<output>"
 
 
+@without_locals
 def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, first_line: bool = False) -> Command:
     """Make a provider that runs a program and takes its standard output as the key.
 
@@ -179,17 +180,6 @@ def command(argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, firs
             or ``first_line`` is not a bool.
         ValueError: ``argv`` is empty or has a NUL in it, or ``timeout`` is not positive and finite.
     """
-    try:
-        return _checked_command(argv, timeout, first_line)
-    except BaseException as error:
-        # Any argument may hold a key, and traceback printers show the locals of frames.
-        clear_frames(error)
-        del argv, timeout, first_line
-        raise
-
-
-def _checked_command(argv: Sequence[str | os.PathLike[str]], timeout: float, first_line: bool) -> Command:
-    """Check the arguments of `command`."""
     if isinstance(argv, (str, bytes)):
         raise TypeError(
             "the command is a string: give a list of the program and its arguments, because no shell is used"
