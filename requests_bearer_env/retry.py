@@ -110,7 +110,8 @@ class Retry:
         #: When the request was prepared, as returned by `next_event`.
         self._prepared_at = next_event()
         #: The targets of redirects by trusted servers, until a request follows them. The hook has to remember
-        #: them, because a request does not show whether it follows a redirect.
+        #: them, because a request does not show whether it follows a redirect. Threads may share the request, and
+        #: so the hook.
         self._targets: list[str] = []
 
     def __copy__(self) -> Retry:
@@ -151,7 +152,8 @@ class Retry:
         if not may_handle:
             _log.debug("%s refused an Authorization header that this auth did not set", origin_of(url))
             return None
-        return self._handle_refusal(auth, response, kwargs)
+        refused = self._header if request.headers.get("Authorization") == self._header else None
+        return self._handle_refusal(auth, refused, response, kwargs)
 
     def _take_target(self, url: str) -> bool:
         """Return whether a trusted server redirected to a URL, and forget that redirect.
@@ -164,25 +166,6 @@ class Retry:
             return False
         return True
 
-    def _may_handle(self, request: PreparedRequest, *, redirected: bool) -> bool:
-        """Return whether a refusal of the request may be handled.
-
-        It may if the request has the header that was set at preparation, or if ``redirected`` says that a
-        trusted server redirected to it, and requests dropped or replaced that header.
-        """
-        header = request.headers.get("Authorization")
-        if header is not None and header == self._header:
-            return True
-        if not redirected:
-            return False
-        if header is None:
-            return True
-        # requests.Session.rebuild_auth may have replaced the header with the credentials in netrc.
-        netrc = get_netrc_auth(str(request.url))
-        if netrc is None:
-            return False
-        return bool(HTTPBasicAuth(*netrc)(request.copy()).headers["Authorization"] == header)
-
     def _remember_target(self, response: Response) -> None:
         """Remember the target of a trusted server's response if it redirects."""
         target = redirect_target(response)
@@ -190,7 +173,24 @@ class Retry:
             self._targets.append(target)
             del self._targets[:-_MAX_TARGETS]
 
-    def _handle_refusal(self, auth: Auth, response: Response, kwargs: dict[str, Any]) -> Response | None:
+    def _may_handle(self, request: PreparedRequest, *, redirected: bool) -> bool:
+        """Return whether a refusal of the request may be handled.
+
+        It may if the request has the header that was set at preparation, or if ``redirected`` says that a
+        trusted server redirected to it, and requests dropped or replaced that header.
+        """
+        header = request.headers.get("Authorization")
+        if header is None:
+            return redirected
+        if header == self._header:
+            return True
+        # requests.Session.rebuild_auth may have replaced the header with the credentials in netrc.
+        netrc = get_netrc_auth(str(request.url)) if redirected else None
+        return netrc is not None and HTTPBasicAuth(*netrc)(request.copy()).headers["Authorization"] == header
+
+    def _handle_refusal(
+        self, auth: Auth, refused: Credential | None, response: Response, kwargs: dict[str, Any]
+    ) -> Response | None:
         """Resend a refused request with a key that has changed.
 
         After a redirect, the refused request may have had no key, or the key of another mount. The first key
@@ -199,46 +199,69 @@ class Retry:
 
         Args:
             auth: The auth that supplies the key.
+            refused: The header that was refused; None if it was not that of this hook.
             response: The refusal.
             kwargs: The options of the transport adapter.
 
         Returns:
             The last response; None if there is no other key, or the request cannot be sent again.
         """
-        refused = self._header if response.request.headers.get("Authorization") == self._header else None
-        since = self._prepared_at
-        attempts = 1 if refused is not None and auth is self._auth else 2
-        answer: Response | None = None
-        for attempt in range(1, attempts + 1):
-            credential = _read_changed_key(auth, refused, since, response, self._asked)
-            if credential is None:
-                return answer
-            since = next_event()
-            resent = self._resend(auth, response, credential, kwargs)
-            if resent is None:
-                return answer
-            self._remember_target(resent)
-            if not is_refusal(auth, resent):
-                return resent
-            if attempt == attempts:
-                auth.sources.forget(credential, since)  # so that the next request reads the sources again
-            refused = credential
-            response = resent
-            answer = resent
-        return answer
+        credential = self._read_changed_key(auth, refused, response)
+        if credential is None:
+            return None
+        hook = Retry(self.trust, auth, response.request.url, credential, self._replay, self._asked)
+        resent = hook._resend(response, credential, kwargs)
+        if resent is None:
+            return None
+        if is_refusal(auth, resent):
+            if refused is not None and auth is self._auth:
+                auth.sources.forget(credential, hook._prepared_at)  # so that the next request reads the sources again
+            else:
+                again = hook._handle_refusal(auth, credential, resent, kwargs)
+                resent = resent if again is None else again
+        self._remember_target(resent)
+        return resent
 
-    def _resend(
-        self, auth: Auth, response: Response, credential: Credential, kwargs: dict[str, Any]
-    ) -> Response | None:
-        """Resend the request of a response with another key; return None if it cannot be sent again."""
+    def _read_changed_key(self, auth: Auth, refused: Credential | None, response: Response) -> Credential | None:
+        """Read the sources again, and return a key other than the refused one.
+
+        If there is none or reading fails, log why and return None.
+        """
+        origin, status = origin_of(response.request.url), response.status_code
+        try:
+            reading, was_read = auth.sources.read_after_refusal(refused, self._prepared_at)
+        except BearerAuthError as error:
+            _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
+            return None
+        # If no source has a key, they raise MissingKeyError, so the credential is not None.
+        credential = cast("Credential", reading.credential)
+        if credential != refused:
+            return credential
+        if _log.isEnabledFor(logging.INFO):
+            from .advice import how_to_check  # few programs log this line
+            from .cleaning import replace_unprintable
+
+            _log.info(
+                "%s answered %s to the key of %s (%d characters), and reading it again %s the same key: "
+                "to find out why, %s",
+                origin,
+                status,
+                replace_unprintable(reading.where),
+                credential.key_length,
+                "gave" if was_read else f"less than {auth.sources.remembered:g} s ago gave",
+                how_to_check(auth.sources, reading.where, credential, response.request, self._asked),
+            )
+        return None
+
+    def _resend(self, response: Response, credential: Credential, kwargs: dict[str, Any]) -> Response | None:
+        """Resend the request of a response with this hook and its key; return None if it cannot be sent again."""
         status, origin = response.status_code, origin_of(response.request.url)
         if getattr(response, "connection", None) is None:
             _log.warning("keeping the %s from %s: this transport adapter cannot send a request again", status, origin)
             return None
         request = response.request.copy()
         request.headers["Authorization"] = credential
-        hook = Retry(self.trust, auth, request.url, credential, self._replay, self._asked)
-        request.hooks = replace_hook(request.hooks, hook)
+        request.hooks = replace_hook(request.hooks, self)
         if not rewind(request.body, self._replay):
             _log.warning("keeping the %s from %s: the request's body cannot be sent twice", status, origin)
             return None
@@ -275,40 +298,6 @@ def is_refusal(auth: Auth, response: Response) -> bool:
     from .challenge import parse_challenge  # few responses need it
 
     return parse_challenge(response.headers.get("WWW-Authenticate", "")).bearer.get("error") == "invalid_token"
-
-
-def _read_changed_key(
-    auth: Auth, refused: Credential | None, since: int, response: Response, asked: str | None
-) -> Credential | None:
-    """Read the sources again, and return a key other than the refused one.
-
-    If there is none or reading fails, log why and return None.
-    """
-    origin, status = origin_of(response.request.url), response.status_code
-    try:
-        reading, was_read = auth.sources.read_after_refusal(refused, since)
-    except BearerAuthError as error:
-        _log.warning("%s answered %s, and asking for the key again failed: %s", origin, status, error)
-        return None
-    # If no source has a key, they raise MissingKeyError, so the credential is not None.
-    credential = cast("Credential", reading.credential)
-    if credential != refused:
-        return credential
-    if _log.isEnabledFor(logging.INFO):
-        from .advice import how_to_check  # few programs log this line
-        from .cleaning import replace_unprintable
-
-        _log.info(
-            "%s answered %s to the key of %s (%d characters), and reading it again %s the same key: "
-            "to find out why, %s",
-            origin,
-            status,
-            replace_unprintable(reading.where),
-            credential.key_length,
-            "gave" if was_read else f"less than {auth.sources.remembered:g} s ago gave",
-            how_to_check(auth.sources, reading.where, credential, response.request, asked),
-        )
-    return None
 
 
 def _response_hooks(hooks: Mapping[str, Any] | None) -> list[Any]:

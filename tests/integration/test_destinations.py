@@ -187,6 +187,31 @@ class TestRedirect:
         assert statuses(session.post(here.url(host=HERE), data=b"x", auth=auth)) == [307, 307, 307, 401]
         assert authorizations(there) == [None, None]
 
+    def test_a_resent_request_has_its_own_origin(self, serve: Serve, session: requests.Session) -> None:
+        """The place that the program asked for is another origin for a request that was resent after a redirect."""
+
+        def app(request: Request) -> Reply:
+            refused = len(there.seen) == 1
+            return Reply(401) if refused else (always(200) if len(there.seen) == 2 else back)(request)
+
+        back = redirect(lambda: here.url("/chosen", host=HERE))
+        here = serve(routed("/", redirect(lambda: there.url(host=THERE)), keyed(OTHER_KEY)), tls=False)
+        there = serve(app)
+        auth = BearerEnvAuth(provider=Vault(KEY, KEY, OTHER_KEY), hosts=[HERE, THERE], allow_http=HERE)
+        request = session.get(here.url(host=HERE), auth=auth).request
+        assert statuses(session.send(request)) == [302, 401]
+        assert authorizations(here) == [OLD, None]
+        assert authorizations(there) == [None, OLD, OLD]
+
+    def test_pending_redirects_are_remembered(self, serve: Serve, session: requests.Session, key_env: str) -> None:
+        """Threads may send one prepared request, which has one hook, and follow its redirects at the same time."""
+        here, there = redirecting(serve, keyed(KEY))
+        auth = BearerEnvAuth(key_env, hosts=[HERE, THERE])
+        request = session.prepare_request(requests.Request("GET", here.url(host=HERE), auth=auth))
+        pending = [session.send(request, allow_redirects=False).next for _ in range(2)]
+        assert [session.send(target).status_code for target in pending if target is not None] == [200, 200]
+        assert authorizations(there) == [None, OLD] * 2
+
     @pytest.mark.parametrize("answer", ["a refusal", "a redirect back"])
     def test_a_kept_header_gets_no_new_key(self, answer: str, serve: Serve, ca: str) -> None:
         """A session that keeps the header on every redirect sends no new key after an untrusted host's answer."""
