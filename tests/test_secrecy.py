@@ -70,7 +70,7 @@ def shown_by(value: object) -> Iterator[str]:
 def _attributes(value: object) -> set[str]:
     slots = (slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ()))
     # These hold what the caller passed: a path, a command or a function, which no repr of this package shows.
-    return {*slots, *getattr(value, "__dict__", {})} - {"argv", "_label", "_path", "_provider"}
+    return {*slots, *getattr(value, "__dict__", {})} - {"argv", "_label", "_provider", "given"}
 
 
 def assert_exception_hidden(error: BaseException) -> None:

@@ -25,7 +25,7 @@ _QUOTED = r"(?s)(['\"]).*\1"
 class FileSource(Source):
     """A file; ``~`` and ``$VAR`` in its path are expanded each time it is read."""
 
-    __slots__ = ("_label", "_path")
+    __slots__ = ("_label", "given")
 
     def __init__(self, path: str | os.PathLike[str], option: str = "file=") -> None:
         """Check the path.
@@ -43,22 +43,18 @@ class FileSource(Source):
             raise TypeError(f"{option} is a path in bytes: give it as a str")
         if not path.strip() or "\0" in path:
             raise ValueError(f"{option} is blank or has a NUL character in it: give the path of the key's file")
-        self._path = path
+        #: The path as the user gave it.
+        self.given: str = path
         #: How messages name the file once it is known to exist, so that its path is not the key.
         self._label = f"file {path}"
 
     def options(self) -> dict[str, Any]:
-        return {"file": self._path}
-
-    @property
-    def given(self) -> str:
-        """The path as the user gave it."""
-        return self._path
+        return {"file": self.given}
 
     @property
     def path(self) -> str:
         """The expanded path, as a read would open it now."""
-        return platforms.expand(self._path)
+        return platforms.expand(self.given)
 
     def read(self) -> Reading:
         reading = self._read_once()
@@ -74,14 +70,14 @@ class FileSource(Source):
 
     def _read_once(self) -> Reading | None:
         """Read the file without pauses; return None if another program has locked it."""
-        path = platforms.expand(self._path)
+        path = platforms.expand(self.given)
         try:
             credential, trimmed = parse(self._text(path), self._label)
             return Reading(credential, self._label, trimmed, f"{self._label} is blank" if credential is None else "")
         except BlockingIOError:
             return None
         except FileNotFoundError:
-            quoted = re.fullmatch(_QUOTED, self._path)
+            quoted = re.fullmatch(_QUOTED, self.given)
         if not quoted:
             where = self._safe_label(path)
             return Reading(None, where, missing=f"{where} does not exist{_explain_variable(path)}", awaited=True)
@@ -141,13 +137,13 @@ class FileSource(Source):
     def _safe_label(self, path: str) -> str:
         """Return how messages name the file if it cannot be opened, without its path if that may be the key."""
         if (
-            re.match(_SURELY_PATH, self._path)
-            or platforms.looks_like_path(self._path)
+            re.match(_SURELY_PATH, self.given)
+            or platforms.looks_like_path(self.given)
             or os.path.exists(path)
             or _has_existing_parent(path)
         ):
-            return f"file {self._path}"
-        return f"the file at a path of {len(self._path)} characters (not shown because it may be a key)"
+            return f"file {self.given}"
+        return f"the file at a path of {len(self.given)} characters (not shown because it may be a key)"
 
     def advice(self) -> str:
         return "store the key in that file, or correct the path"
