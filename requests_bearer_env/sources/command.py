@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -15,7 +16,6 @@ from .base import MAX_BYTES
 from .provider import ProviderError
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Sequence
     from subprocess import Popen
 
@@ -73,7 +73,7 @@ class Command:
                 process = self._start(writer)
             finally:
                 os.close(writer)
-            output, remedy = _Output(), _BY_HAND
+            output, remedy = io.BytesIO(), _BY_HAND  # its repr hides the output from traceback printers
             with platforms.process_group(process):
                 try:
                     problem = self._watch(process, pipe, output)
@@ -82,7 +82,7 @@ class Command:
                     problem, remedy = _STATUS_LOST
         if problem is not None:
             raise ProviderError(f"{self.__name__} {problem}", remedy)
-        return bytes(output).partition(b"\n")[0] if self.first_line else bytes(output)
+        return output.getvalue().partition(b"\n")[0] if self.first_line else output.getvalue()
 
     def _start(self, writer: int) -> Popen[bytes]:
         """Start the program with the pipe as its standard output."""
@@ -116,7 +116,7 @@ class Command:
             f"{self.__name__} cannot be started ({failure})", "check that it is installed and on the PATH"
         )
 
-    def _watch(self, process: Popen[bytes], pipe: io.FileIO, output: _Output) -> str | None:
+    def _watch(self, process: Popen[bytes], pipe: io.FileIO, output: io.BytesIO) -> str | None:
         """Collect the program's output until the program ends.
 
         Its own child processes may keep the pipe open after that; they are not waited for.
@@ -134,8 +134,8 @@ class Command:
             status = platforms.exit_status(process)
             chunk = platforms.read_available(pipe)
             if chunk:
-                output += chunk
-                if len(output) > MAX_BYTES:
+                output.write(chunk)
+                if output.tell() > MAX_BYTES:
                     return f"printed more than {MAX_BYTES} bytes"
                 continue
             if status is not None:
@@ -148,13 +148,6 @@ class Command:
         if status < 0:
             return f"was ended by signal {-status}"
         return f"failed with exit status {status}" if status else None
-
-
-class _Output(bytearray):
-    """The output of a program, which its repr hides from traceback printers."""
-
-    def __repr__(self) -> str:
-        return "<output>"
 
 
 @without_locals

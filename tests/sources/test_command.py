@@ -360,7 +360,7 @@ class TestEnd:
             with pytest.raises(KeyboardInterrupt) as caught:
                 command(python(SLEEP))()
         assert processes[0].returncode == KILLED
-        assert any("'output': <output>" in repr(frame.f_locals) for frame in frames_of(caught.value))
+        assert any("'output': <_io.BytesIO object at" in repr(frame.f_locals) for frame in frames_of(caught.value))
 
 
 class TestSecrecy:
