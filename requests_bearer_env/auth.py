@@ -155,14 +155,14 @@ class BearerEnvAuth(KeyAuth):
         is_handled = at_origin or url.startswith("https:")
         return True, self if is_handled else None
 
+    def _limits(self) -> dict[str, tuple[object, ...]]:
+        """Return the arguments other than the sources, without those that have their default."""
+        statuses = tuple(sorted(self.refresh_on))
+        return {**self.destination.options(), **({} if statuses == (401,) else {"refresh_on": statuses})}
+
     def _config(self) -> dict[str, Any]:
         """Return the arguments that make an equal object."""
-        config = self.sources.options()
-        if self.destination.hosts is not None:
-            config["hosts"] = self.destination.hosts.patterns
-        config["allow_http"] = self.destination.allow_http.patterns
-        config["refresh_on"] = tuple(sorted(self.refresh_on))
-        return config
+        return {**self.sources.options(), **self._limits()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BearerEnvAuth) and type(self) is type(other) and self._config() == other._config()
@@ -174,14 +174,8 @@ class BearerEnvAuth(KeyAuth):
     def __repr__(self) -> str:
         if not vars(self):
             return f"<{type(self).__name__}, not initialised>"  # a debugger may call repr() during __init__
-        parts = [repr(self.sources)]
-        if self.destination.hosts is not None:
-            parts.append(f"hosts={list(self.destination.hosts.patterns)}")
-        if self.destination.allow_http.patterns:
-            parts.append(f"allow_http={list(self.destination.allow_http.patterns)}")
-        if self.refresh_on != frozenset({401}):
-            parts.append(f"refresh_on={sorted(self.refresh_on)}")
-        return f"{type(self).__name__}({', '.join(parts)})"
+        limits = [f"{option}={list(values)}" for option, values in self._limits().items()]
+        return f"{type(self).__name__}({', '.join([repr(self.sources), *limits])})"
 
     def __getstate__(self) -> dict[str, Any]:
         return self._config()

@@ -215,6 +215,11 @@ class Destination:
                 f"connect directly with NO_PROXY={host}, or use https://",
             )
 
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return the arguments of BearerEnvAuth that make these rules, without those that are empty."""
+        hosts = {"hosts": self.hosts, "allow_http": self.allow_http}
+        return {option: given.patterns for option, given in hosts.items() if given and given.patterns}
+
     def permits(self, url: object) -> bool:
         """Return whether the key may be sent to a URL; see `check`."""
         try:
