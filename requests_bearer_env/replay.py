@@ -33,18 +33,13 @@ def redirect_target(response: Response) -> str | None:
     None if the response does not redirect, or if its target is not a valid URL. The URL is computed as
     `requests.Session.resolve_redirects` does.
     """
-    start = str(response.url)
     try:
         location = SessionRedirectMixin().get_redirect_target(response)
         if location is None:
             return None
-        if location.startswith("//"):
-            location = f"{urlparse(start).scheme}:{location}"
-        location = urlparse(location).geturl()
-        joined = requote_uri(location) if urlparse(location).netloc else urljoin(start, requote_uri(location))
+        return urldefrag(urljoin(str(response.url), requote_uri(urlparse(location).geturl())))[0]
     except (ValueError, RequestException):
         return None
-    return urldefrag(joined)[0]
 
 
 def body_position(body: Any) -> tuple[Any, Any] | None:
