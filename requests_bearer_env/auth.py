@@ -11,7 +11,7 @@ from .destination import Destination, origin_of
 from .errors import BearerAuthError, without_locals
 from .replay import body_position
 from .retry import Retry, Trust, replace_hook
-from .sources import Sources, make_sources
+from .sources import Sources
 
 if TYPE_CHECKING:
     import os
@@ -109,7 +109,7 @@ class BearerEnvAuth(KeyAuth):
     ) -> None:
         # Through vars(), because __setattr__ raises.
         vars(self).update(
-            sources=make_sources(env, file, provider, ttl),
+            sources=Sources(env, file, provider, ttl),
             destination=Destination(hosts, allow_http),
             refresh_on=_statuses(refresh_on),
         )

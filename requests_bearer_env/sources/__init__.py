@@ -1,7 +1,7 @@
 """The sources of a key: environment variable, file and provider, read in this order.
 
 Each kind of source is a subclass of `requests_bearer_env.sources.base.Source` in a module of its own, and
-`make_sources` constructs it. The module ``cache`` has the source of a provider with ``ttl=``. The module ``command``
+`Sources` constructs it. The module ``cache`` has the source of a provider with ``ttl=``. The module ``command``
 makes a provider, and has no source.
 """
 
@@ -31,14 +31,30 @@ class Sources:
 
     __slots__ = ("_known_refusal", "each", "remembered")
 
-    def __init__(self, each: tuple[Source, ...], ttl: float | None = None) -> None:
-        """Store the sources.
+    def __init__(
+        self, env: str | None, file: str | os.PathLike[str] | None, provider: Provider | None, ttl: float | None
+    ) -> None:
+        """Make a source of each argument, or the default source if there are none.
 
-        Args:
-            each: The sources, in the order in which they are read.
-            ttl: Seconds for which the provider's key is cached.
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: An argument is not valid.
         """
-        self.each: tuple[Source, ...] = each
+        each: list[Source] = []
+        if env is not None:
+            each.append(EnvSource(env))
+        if file is not None:
+            each.append(FileSource(file))
+        if provider is not None and ttl is not None:
+            from .cache import CachedProviderSource  # few programs use it
+
+            each.append(CachedProviderSource(provider, ttl))
+        elif provider is not None:
+            each.append(ProviderSource(provider))
+        elif ttl is not None:
+            raise ValueError("ttl= needs provider=, because only a provider's key is cached: leave it out")
+        #: The sources, in the order in which they are read.
+        self.each: tuple[Source, ...] = tuple(each) or (EnvSource(DEFAULT_ENV),)
         #: Seconds for which the sources are not read again for a refused key that they still had.
         self.remembered: float = refusal_lifetime(ttl)
         #: The last refused key that the sources still had when they were read again: its hash, so that no key
@@ -124,31 +140,3 @@ def explain_missing(each: Sequence[Source], readings: Sequence[Reading]) -> tupl
     advice = each[0].advice() if len(each) == 1 else "store the key in one of these places"
     remedy = next((hint.remedy for hint in hints if hint.remedy), advice)
     return f"no key found because {' and '.join(reading.missing for reading in readings)}{seen}", remedy
-
-
-def make_sources(
-    env: str | None,
-    file: str | os.PathLike[str] | None,
-    provider: Provider | None,
-    ttl: float | None,
-) -> Sources:
-    """Make a source of each argument, or the default source if there are none.
-
-    Raises:
-        TypeError: An argument has the wrong type.
-        ValueError: An argument is not valid.
-    """
-    each: list[Source] = []
-    if env is not None:
-        each.append(EnvSource(env))
-    if file is not None:
-        each.append(FileSource(file))
-    if provider is not None and ttl is not None:
-        from .cache import CachedProviderSource  # few programs use it
-
-        each.append(CachedProviderSource(provider, ttl))
-    elif provider is not None:
-        each.append(ProviderSource(provider))
-    elif ttl is not None:
-        raise ValueError("ttl= needs provider=, because only a provider's key is cached: leave it out")
-    return Sources(tuple(each) or (EnvSource(DEFAULT_ENV),), ttl)

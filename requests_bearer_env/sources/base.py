@@ -72,7 +72,7 @@ class Source(ABC):
     between calls.
 
     To add a kind of source, derive a class from this one, give `BearerEnvAuth` an argument for it, and let
-    `requests_bearer_env.sources.make_sources` construct it. Give ``check`` and HTTPie an option for it, in
+    `requests_bearer_env.sources.Sources` construct it. Give ``check`` and HTTPie an option for it, in
     `requests_bearer_env.__main__` and `requests_bearer_env.httpie`, and `requests_bearer_env.errors.Wording` a
     field if a remedy names the option. Two more modules distinguish the kinds: `requests_bearer_env.advice` and
     `requests_bearer_env.doctor.key`.
