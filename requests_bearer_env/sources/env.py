@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from typing import Any
 
@@ -12,7 +11,7 @@ from requests_bearer_env.credential import parse
 from requests_bearer_env.errors import KeySourceError
 
 from .base import Hint, Reading, Source
-from .file import FileSource
+from .file import FileSource, read_regular
 
 #: The variable that is read when no source is named.
 DEFAULT_ENV = "BEARER_TOKEN"
@@ -172,11 +171,7 @@ def _names_in_dotenv() -> dict[str, str]:
 
 def _read_dotenv(directory: str) -> bytes:
     """Return the beginning of the ``.env`` file in a directory; blank if there is none."""
-    path = os.path.join(directory, ".env")
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return b""
-        with open(path, "rb") as file:
-            return file.read(_DOTENV_SIZE)
+        return read_regular(os.path.join(directory, ".env"), _DOTENV_SIZE) or b""
     except OSError:
         return b""

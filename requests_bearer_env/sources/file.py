@@ -108,10 +108,7 @@ class FileSource(Source):
     def _data(self, path: str) -> bytes:
         """Return the first bytes of the file: at most one more than a key may have."""
         try:
-            if not platforms.is_device_path(path):
-                status = os.stat(path)
-                if stat.S_ISREG(status.st_mode):
-                    return _read(path, status.st_size)
+            data = read_regular(path, MAX_BYTES + 1)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -123,6 +120,8 @@ class FileSource(Source):
         except ValueError:  # the path has characters that the file system's encoding lacks
             number, reason = errno.EINVAL, "it is not a valid path on this system"
         else:
+            if data is not None:
+                return data
             raise KeySourceError(
                 f"{self._safe_label(path)} is not a regular file but a directory, pipe, socket or device",
                 "give the path of a regular file, or use {provider} with a program that prints the key",
@@ -166,15 +165,23 @@ def _has_existing_parent(path: str) -> bool:
     return os.path.isabs(path) and any(map(os.path.isdir, list(map(str, Path(path).parents))[:-1]))
 
 
-def _read(path: str, size: int) -> bytes:
-    """Read the first bytes of a regular file whose size is reported as ``size``, and close it at once."""
+def read_regular(path: str, limit: int) -> bytes | None:
+    """Return the first bytes of a file; None if it is not a regular file.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The path has a character that is not valid in paths.
+    """
+    status = None if platforms.is_device_path(path) else os.stat(path)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return None
     descriptor = platforms.open_to_read(path)
     try:
         # One read() for the whole key, because another program may rewrite the file between two of them.
-        data = os.read(descriptor, MAX_BYTES + 1)
+        data = os.read(descriptor, limit)
         # Some file systems return less than was asked for, and files in /proc and /sys report a size of 0.
-        if len(data) != size:
-            while len(data) <= MAX_BYTES and (chunk := os.read(descriptor, MAX_BYTES + 1 - len(data))):
+        if len(data) != status.st_size:
+            while len(data) < limit and (chunk := os.read(descriptor, limit - len(data))):
                 data += chunk
         return data
     finally:
