@@ -63,7 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument(
         "--port",
         type=_parse_port,
-        metavar="PORT",
         help="with --serve: the port for http; https uses the next one (default: any free ports)",
     )
     demo.set_defaults(run=partial(_run_demo, demo))

@@ -53,7 +53,7 @@ class _Finding(NamedTuple):
 
     problem: str
     remedy: str
-    is_certain: bool
+    is_certain: bool = False
 
 
 def check_jwt(credential: Credential, now: float) -> Check | None:
@@ -118,7 +118,7 @@ def _find_truncation(header: dict[str, Any], signature: str | None) -> _Finding 
     if complete:
         return None
     problem = f"its signature has {len(signature)} characters, the wrong length for its algorithm"
-    return _Finding(problem, _COPY_AGAIN, is_certain=False)
+    return _Finding(problem, _COPY_AGAIN)
 
 
 def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
@@ -132,7 +132,7 @@ def _find_problem(claims: dict[str, Any], now: float) -> _Finding | None:
     if claims.get("nbf", now) > now:
         return _Finding(f"not valid for another {format_duration(claims['nbf'] - now)} (nbf)", clocks, is_certain=True)
     if claims.get("iat", now) > now + _SKEW:
-        return _Finding(f"issued {format_duration(claims['iat'] - now)} in the future (iat)", clocks, is_certain=False)
+        return _Finding(f"issued {format_duration(claims['iat'] - now)} in the future (iat)", clocks)
     return None
 
 
