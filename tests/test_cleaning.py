@@ -82,6 +82,15 @@ def test_many_small_pieces_hide_the_text() -> None:
     assert sanitize(" x ".join(pieces[:4]), CREDENTIAL) == " x ".join(pieces[:4])
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "shown"),
+    [("abcdefgh", "abcde", "abcde"), ("abcdefghi", "abcde", "abcde"), ("abcdefghi", "abcdef", NOT_SHOWN)],
+)
+def test_half_of_the_small_pieces_is_too_much(key: str, text: str, shown: str) -> None:
+    """A text with two of five or six pieces of four characters is shown, but not one with three of six."""
+    assert sanitize(text, Credential(f"Bearer {key}")) == shown
+
+
 def test_each_piece_is_hidden() -> None:
     """A key that the text has twice, or in pieces, is hidden in each place."""
     assert sanitize(f"{KEY} or {KEY[:9]}|{KEY[20:30]}", CREDENTIAL) == "*** or ***|***"

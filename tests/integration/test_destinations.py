@@ -309,6 +309,17 @@ class TestNetrc:
         assert (first, third) == (OLD, OLD)
         assert str(second).startswith("Basic ")
 
+    def test_a_netrc_login_set_by_hand_is_left_alone(
+        self, serve: Serve, session: requests.Session, key_env: str, home: Path
+    ) -> None:
+        """No redirect put the login there, so its refusal is the program's."""
+        netrc(home, HERE)
+        server = serve(keyed(KEY))
+        request = session.prepare_request(requests.Request("GET", server.url(), auth=BearerEnvAuth(key_env)))
+        request.prepare_auth(requests.utils.get_netrc_auth(server.url()))
+        assert statuses(session.send(request)) == [401]
+        assert len(server.seen) == 1
+
     @pytest.mark.parametrize("entry", [False, True])
     def test_a_header_set_on_a_redirect_is_left_alone(
         self, entry: bool, serve: Serve, ca: str, key_env: str, home: Path
