@@ -13,10 +13,11 @@ from tests.servers.support import RIGHT, WRONG, Site, Start, run_check
 
 
 @pytest.fixture(scope="module")
-def site(start: Start) -> Site:
-    """A Jupyter Server."""
+def site(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A Jupyter Server, whose notebooks are files in a temporary directory."""
     program = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1"]
-    return start(lambda port: [*program, f"--port={port}"], tls=False, JUPYTER_TOKEN=RIGHT)
+    directory = f"--ServerApp.root_dir={tmp_path_factory.mktemp('notebooks')}"
+    return start(lambda port: [*program, directory, f"--port={port}"], tls=False, JUPYTER_TOKEN=RIGHT)
 
 
 class TestJupyter(RotationContract):
